@@ -1,0 +1,43 @@
+"""Credentials of workloads: identifiers, tokens, certificates, and the bundles that say whom to trust.
+
+This room knows nothing of HTTP messages and their signatures.
+"""
+
+from __future__ import annotations
+
+from wimse.credentials.bundle import JWT_SVID, WIT_SVID, X509_SVID, TrustBundle, TrustBundles
+from wimse.credentials.claims import TokenSettings
+from wimse.credentials.identifier import TrustDomain, WorkloadIdentifier
+from wimse.credentials.jws import UnverifiedJWS, sign_compact
+from wimse.credentials.jwt_svid import VerifiedJWTSVID, issue_jwt_svid, jwt_svid_trust_domain, verify_jwt_svid
+from wimse.credentials.wit import WIT_FIELD, WIT_TYPE, UnverifiedWIT, VerifiedWIT, issue_wit, verify_wit
+from wimse.credentials.workload import WorkloadCredential, WorkloadSnapshot, WorkloadSource
+from wimse.credentials.x509_svid import issue_x509_authority, issue_x509_svid
+
+__all__ = [
+    "JWT_SVID",
+    "WIT_FIELD",
+    "WIT_SVID",
+    "WIT_TYPE",
+    "X509_SVID",
+    "TokenSettings",
+    "TrustBundle",
+    "TrustBundles",
+    "TrustDomain",
+    "UnverifiedJWS",
+    "UnverifiedWIT",
+    "VerifiedJWTSVID",
+    "VerifiedWIT",
+    "WorkloadCredential",
+    "WorkloadIdentifier",
+    "WorkloadSnapshot",
+    "WorkloadSource",
+    "issue_jwt_svid",
+    "issue_wit",
+    "issue_x509_authority",
+    "issue_x509_svid",
+    "jwt_svid_trust_domain",
+    "sign_compact",
+    "verify_jwt_svid",
+    "verify_wit",
+]

@@ -1,0 +1,51 @@
+"""The signature base (RFC 9421 §2.5): always built from the message at hand, never taken from elsewhere (§7.4.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wimse.errors import Reason, Refused
+from wimse.httpsig.components import component_value
+from wimse.httpsig.message import Message, Request
+from wimse.httpsig.parameters import SignatureInput
+
+__all__ = ["SignatureBase", "signature_base"]
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureBase:
+    """What is signed.
+
+    Attributes:
+        data: the base's bytes, ASCII, without a final line feed.
+        covered: each covered component's identifier, as people write it, and its value.
+    """
+
+    data: bytes
+    covered: dict[str, str]
+
+
+def signature_base(metadata: SignatureInput, message: Message, request: Request | None = None) -> SignatureBase:
+    """Build the base.
+
+    Args:
+        metadata: the covered components and parameters.
+        message: the message that is signed.
+        request: when that is a response, the request that it answers.
+
+    Raises:
+        Refused: any reason of the class `base`; then there is no base at all.
+    """
+    metadata.check_components()  # step 2.0
+    lines: list[str] = []
+    covered: dict[str, str] = {}
+    for identifier in metadata.components:  # step 2
+        value = component_value(identifier, message, request)
+        lines.append(f"{identifier.serialized}: {value}")
+        covered[str(identifier)] = value
+    lines.append(f'"@signature-params": {metadata.serialized}')  # step 3
+    try:
+        data = "\n".join(lines).encode("ascii")  # step 4
+    except UnicodeEncodeError:
+        raise Refused(Reason.COMPONENT_VALUE_INVALID, "the signature base is not ASCII") from None
+    return SignatureBase(data, covered)

@@ -1,0 +1,165 @@
+"""Requests and responses as they were on the wire: immutable, without their content.
+
+The content is kept apart from the head: it is large, may be a stream, and no signature covers it but through
+Content-Digest. Nothing is decoded, normalised or reordered here; `components` derives values from what is kept.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Final, TypeVar
+
+from wimse.errors import Reason, Refused
+
+__all__ = ["Fields", "Message", "Request", "Response"]
+
+# RFC 9110 §5.6.2. `@` is not among them: no field can pose as a derived component (RFC 9421 §7.5.1).
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
+# RFC 9110 §5.5: HTAB, SP, VCHAR and obs-text (bytes 80 to FF, here as the characters of the same number). Never CR, LF
+# or NUL: a line feed in a value would forge a line of the signature base (RFC 9421 §7.5.5).
+_VALUE: Final = re.compile("[\t\x20-\x7e\x80-\xff]*")
+# RFC 3986 characters and nothing else; a space or a control character would end or forge the request line.
+_TARGET: Final = re.compile(r"[\x21-\x7e]+", re.ASCII)
+_AUTHORITY: Final = re.compile(r"[\x21-\x7e]*", re.ASCII)
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*", re.ASCII)
+_OWS: Final = " \t"
+
+
+class Fields:
+    """The field lines of a head, in their order and with their own spelling.
+
+    A sequence of (name, value) pairs of `str`; bytes above 7F are the characters of the same number (ISO 8859-1).
+    """
+
+    __slots__ = ("_index", "_lines")
+
+    def __init__(self, lines: Iterable[tuple[str, str]] = ()) -> None:
+        """Hold `lines`.
+
+        Raises:
+            Refused: `field_malformed` for a name that is no token, or a value with CR, LF, NUL or another
+                control character.
+        """
+        self._lines = tuple((name, value) for name, value in lines)
+        index: dict[str, list[str]] = {}
+        for name, value in self._lines:
+            if not _TOKEN.fullmatch(name):
+                raise Refused(Reason.FIELD_MALFORMED, "a field's name is not a token")
+            if not _VALUE.fullmatch(value):
+                raise Refused(Reason.FIELD_MALFORMED, "a field's value has a control character")
+            index.setdefault(name.lower(), []).append(value)
+        self._index = index
+
+    @classmethod
+    def from_bytes(cls, lines: Iterable[tuple[bytes, bytes]]) -> Fields:
+        """Take lines as servers and clients hand them over; raises as the constructor."""
+        return cls((name.decode("latin-1"), value.decode("latin-1")) for name, value in lines)
+
+    def values(self, name: str) -> list[str]:
+        """The values of every line of this name, in order, without surrounding white space (RFC 9421 §2.1 step 2).
+
+        Args:
+            name: in lower case.
+        """
+        return [value.strip(_OWS) for value in self._index.get(name, ())]
+
+    def combined(self, name: str) -> str | None:
+        """The field's one value: its lines joined by a comma and a space (RFC 9421 §2.1 step 4); None if absent.
+
+        Args:
+            name: in lower case.
+        """
+        lines = self._index.get(name)
+        if lines is None:
+            return None
+        return lines[0].strip(_OWS) if len(lines) == 1 else ", ".join(value.strip(_OWS) for value in lines)
+
+    def without(self, *names: str) -> Fields:
+        """The same lines without those of these names (in lower case)."""
+        return Fields(line for line in self._lines if line[0].lower() not in names)
+
+    def adding(self, *lines: tuple[str, str]) -> Fields:
+        """The same lines with `lines` after them."""
+        return Fields((*self._lines, *lines))
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self._lines)
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._index
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Fields) and self._lines == other._lines
+
+    def __hash__(self) -> int:
+        return hash(self._lines)
+
+    def __repr__(self) -> str:
+        # Names only: values hold tokens.
+        return f"Fields({', '.join(name for name, _ in self._lines)})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A request's head.
+
+    Attributes:
+        method: as sent; methods are case-sensitive.
+        target: the request target as sent, in any of its four forms (RFC 9112 §3.2).
+        scheme: ``https`` or ``http``; from the connection or from configuration, HTTP/1.1 does not send it.
+        authority: of the target URI: the Host field, or ``:authority``.
+        fields: the field lines.
+
+    Raises on construction:
+        Refused: `message_malformed` for characters that these parts cannot have.
+    """
+
+    method: str
+    target: str
+    scheme: str = "https"
+    authority: str = ""
+    fields: Fields = field(default_factory=Fields)
+
+    def __post_init__(self) -> None:
+        if not _TOKEN.fullmatch(self.method):
+            raise Refused(Reason.MESSAGE_MALFORMED, "the method is not a token")
+        if not _TARGET.fullmatch(self.target):
+            raise Refused(Reason.MESSAGE_MALFORMED, "the request target is empty or has characters it cannot have")
+        if not _SCHEME.fullmatch(self.scheme):
+            raise Refused(Reason.MESSAGE_MALFORMED, "the scheme is malformed")
+        if not _AUTHORITY.fullmatch(self.authority):
+            raise Refused(Reason.MESSAGE_MALFORMED, "the authority has characters it cannot have")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Response:
+    """A response's head.
+
+    Attributes:
+        status: the status code, 100 to 999.
+        fields: the field lines.
+
+    Raises on construction:
+        Refused: `message_malformed` for a status that is not three digits.
+    """
+
+    status: int
+    fields: Fields = field(default_factory=Fields)
+
+    def __post_init__(self) -> None:
+        if not 100 <= self.status <= 999:
+            raise Refused(Reason.MESSAGE_MALFORMED, "the status code does not have three digits")
+
+
+Message = Request | Response
+AnyMessage = TypeVar("AnyMessage", bound=Request | Response)
+
+
+def with_fields(message: AnyMessage, fields: Fields) -> AnyMessage:
+    """The same message with other fields."""
+    return replace(message, fields=fields)

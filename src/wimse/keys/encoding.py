@@ -1,0 +1,134 @@
+"""Strict base64url and strict JSON: nothing that a second reader of the same bytes might take otherwise.
+
+`base64.urlsafe_b64decode` drops foreign characters and takes non-zero trailing bits; `json.loads` lets the last of
+two equal members win, takes NaN and Infinity and recurses as deep as the input says. Any of these gives one signed
+token two readings, so none of them is used bare.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from typing import Final, NoReturn
+
+from wimse.errors import Reason, Refused
+
+__all__ = ["b64url_decode", "b64url_encode", "parse_json_object"]
+
+MAX_JSON_BYTES: Final = 65_536
+MAX_JSON_DEPTH: Final = 16
+MAX_JSON_INTEGER_DIGITS: Final = 19
+
+_B64URL = re.compile(r"[A-Za-z0-9_-]*", re.ASCII)
+_JSON_STRUCTURE = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
+
+
+def b64url_encode(data: bytes) -> str:
+    """Encode as base64url without padding (RFC 7515 §2)."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+
+
+def b64url_decode(text: str, what: str) -> bytes:
+    """Decode base64url without padding, accepting only the encoding that `b64url_encode` writes.
+
+    Args:
+        text: the encoded text.
+        what: what it is, for the explanation.
+
+    Raises:
+        Refused: `base64_malformed` for characters outside the alphabet, padding, an impossible length, or
+            trailing bits that are not zero.
+    """
+    if not _B64URL.fullmatch(text):
+        raise Refused(Reason.BASE64_MALFORMED, f"{what} has a character that base64url does not have")
+    try:
+        data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except binascii.Error:
+        raise Refused(Reason.BASE64_MALFORMED, f"{what} has a length that base64url cannot have") from None
+    if b64url_encode(data) != text:
+        raise Refused(Reason.BASE64_MALFORMED, f"{what} is not canonical base64url")
+    return data
+
+
+def parse_json_object(data: bytes, what: str, *, max_bytes: int = MAX_JSON_BYTES) -> dict[str, object]:
+    """Parse a JSON object in UTF-8, refusing everything that readers disagree about.
+
+    Args:
+        data: the document.
+        what: what it is, for the explanation.
+        max_bytes: largest size accepted, in bytes.
+
+    Raises:
+        Refused: `json_malformed`, `json_duplicate_member`, `json_too_deep` (more than 16 levels) or
+            `document_too_large`.
+    """
+    if len(data) > max_bytes:
+        raise Refused(Reason.DOCUMENT_TOO_LARGE, f"{what} is larger than {max_bytes} bytes")
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise Refused(Reason.JSON_MALFORMED, f"{what} is not UTF-8") from None
+    _check_depth(text, what)
+    try:
+        value = _decoder(what).decode(text)
+    except json.JSONDecodeError:
+        raise Refused(Reason.JSON_MALFORMED, f"{what} is not JSON") from None
+    if not isinstance(value, dict):
+        raise Refused(Reason.JSON_MALFORMED, f"{what} is not a JSON object")
+    _check_strings(value, what)
+    return value
+
+
+def _check_depth(text: str, what: str) -> None:
+    # Before the parser, which recurses: RecursionError is not a ValueError.
+    depth = 0
+    for match in _JSON_STRUCTURE.finditer(text):
+        found = match.group()
+        if found in "[{":
+            depth += 1
+            if depth > MAX_JSON_DEPTH:
+                raise Refused(Reason.JSON_TOO_DEEP, f"{what} is nested deeper than {MAX_JSON_DEPTH} levels")
+        elif found in "]}":
+            depth -= 1
+
+
+def _decoder(what: str) -> json.JSONDecoder:
+    def members(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        result = dict(pairs)
+        if len(result) != len(pairs):
+            raise Refused(Reason.JSON_DUPLICATE_MEMBER, f"{what} has a member twice")
+        return result
+
+    def constant(_: str) -> NoReturn:
+        raise Refused(Reason.JSON_MALFORMED, f"{what} has a number that JSON does not have")
+
+    def integer(digits: str) -> int:
+        if len(digits) > MAX_JSON_INTEGER_DIGITS:
+            raise Refused(Reason.JSON_MALFORMED, f"{what} has an integer of too many digits")
+        return int(digits)
+
+    def real(digits: str) -> float:
+        number = float(digits)
+        if number in (float("inf"), float("-inf")):
+            raise Refused(Reason.JSON_MALFORMED, f"{what} has a number that is too large")
+        return number
+
+    return json.JSONDecoder(object_pairs_hook=members, parse_constant=constant, parse_int=integer, parse_float=real)
+
+
+def _check_strings(value: object, what: str) -> None:
+    # "\ud800" alone is JSON but not text: it cannot be encoded, compared or logged.
+    if isinstance(value, str):
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError:
+            raise Refused(Reason.JSON_MALFORMED, f"{what} has a string that is not Unicode text") from None
+    elif isinstance(value, dict):
+        for name, member in value.items():
+            _check_strings(name, what)
+            _check_strings(member, what)
+    elif isinstance(value, list):
+        for item in value:
+            _check_strings(item, what)
