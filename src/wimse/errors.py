@@ -101,6 +101,7 @@ class Reason(Enum):
     SIGNATURE_MISSING = ("signature_missing", ReasonClass.POLICY)
     SIGNATURE_AMBIGUOUS = ("signature_ambiguous", ReasonClass.POLICY)
     COMPONENT_NOT_COVERED = ("component_not_covered", ReasonClass.POLICY)
+    COMPONENT_FORBIDDEN = ("component_forbidden", ReasonClass.POLICY)
     PARAMETER_MISSING = ("parameter_missing", ReasonClass.POLICY)
     PARAMETER_FORBIDDEN = ("parameter_forbidden", ReasonClass.POLICY)
     PARAMETER_VALUE = ("parameter_value", ReasonClass.POLICY)

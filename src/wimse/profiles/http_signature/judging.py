@@ -1,0 +1,133 @@
+"""Judging signatures by the profile: of a request, and of the response to a request of ours.
+
+The WIT comes first and is the caller's (`authentication`) to verify; here it is taken out of the message, and the
+signature is checked with the key that the verified WIT names.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from wimse.credentials import WIT_FIELD, VerifiedWIT
+from wimse.errors import Reason, Refused
+from wimse.httpsig import (
+    ComponentIdentifier,
+    Fields,
+    Limits,
+    Message,
+    Request,
+    Requirements,
+    Response,
+    VerifiedSignature,
+    parse_signatures,
+    run,
+    verify,
+)
+from wimse.profiles.http_signature.making import SignedRequest
+from wimse.profiles.http_signature.revision import REQUEST_NONCE, Revision
+from wimse.profiles.http_signature.settings import SignatureSettings
+
+__all__ = ["check_request_nonce", "has_profile_signature", "verify_signature", "wit_of"]
+
+# §7.3.7 of RFC 9421: a signature over signatures proves little, and this profile has no use for it.
+_NEVER_COVERED: Final = frozenset({"signature", "signature-input"})
+
+
+def wit_of(fields: Fields) -> str:
+    """Take the one WIT out of a message (workload-creds §5.1.1).
+
+    Raises:
+        Refused: `wit_missing` or `wit_duplicated`.
+    """
+    values = fields.values(WIT_FIELD)
+    if not values:
+        raise Refused(Reason.WIT_MISSING, "the message has no Workload-Identity-Token")
+    if len(values) > 1:
+        raise Refused(Reason.WIT_DUPLICATED, "the message has more than one Workload-Identity-Token")
+    return values[0]
+
+
+def has_profile_signature(message: Message, revision: Revision, limits: Limits) -> bool:
+    """Whether the message carries a signature with the profile's tag.
+
+    Raises:
+        Refused: when its signature fields cannot be read.
+    """
+    found = parse_signatures(message.fields, limits=limits, extension_types=revision.parameter_types)
+    return any(each.input.text("tag") == revision.tag for each in found)
+
+
+def verify_signature(
+    message: Request | Response,
+    wit: VerifiedWIT,
+    *,
+    revision: Revision,
+    settings: SignatureSettings,
+    limits: Limits,
+    now: int,
+    request: Request | None = None,
+) -> VerifiedSignature:
+    """Verify the profile's signature of a message with the key of its WIT.
+
+    Args:
+        message: a request, or a response to `request`.
+        wit: the message's own WIT, verified.
+        revision: of the profile; the message must satisfy all of it.
+        settings: times and sizes.
+        limits: how much is read.
+        now: seconds since 1970.
+        request: when the message is a response, the request as it was sent.
+
+    Raises:
+        Refused: `signature_missing`, or `signature_ambiguous` for two with the tag (§3); whatever
+            `httpsig.verify` refuses; `field_duplicated`, `component_forbidden`, `parameter_value`.
+    """
+    is_request = isinstance(message, Request)
+    components = revision.request_components if is_request else revision.response_components
+    if_present = revision.request_if_present if is_request else revision.response_if_present
+    _check_single_lines(message.fields, (*components, *if_present))
+    requirements = Requirements(
+        tag=revision.tag,
+        components=components,
+        components_if_present=if_present,
+        parameters=revision.request_parameters if is_request else revision.response_parameters,
+        forbidden_parameters=revision.request_forbidden if is_request else revision.response_forbidden,
+        parameter_types=revision.parameter_types,
+        max_lifetime=settings.max_lifetime,
+        leeway=settings.leeway,
+        # §3: the algorithm is the one of cnf.jwk, which is the key's.
+        algorithms=frozenset({wit.key.algorithm}),
+    )
+    flow = verify(message, requirements, now=now, request=request, limits=limits)
+    verified = run(flow, lambda _: wit.key)
+    if any(each.name in _NEVER_COVERED for each in verified.components):
+        raise Refused(Reason.COMPONENT_FORBIDDEN, "the signature covers signature fields")
+    _check_nonce(str(verified.parameters["nonce"]), settings)
+    return verified
+
+
+def check_request_nonce(verified: VerifiedSignature, sent: SignedRequest) -> None:
+    """Check that a response answers the request that we sent, and no other (§3.3).
+
+    Raises:
+        Refused: `request_nonce_mismatch`.
+    """
+    if verified.parameters.get(REQUEST_NONCE) != sent.nonce:
+        raise Refused(Reason.REQUEST_NONCE_MISMATCH, "the response answers another request than the one sent")
+
+
+def _check_single_lines(fields: Fields, components: tuple[ComponentIdentifier, ...]) -> None:
+    # RFC 9421 §7.5.6, §7.5.7: lines joined by commas read the same when they are cut elsewhere. Every field that the
+    # profile covers is a singleton, so a second line of one is not joined but refused.
+    for identifier in components:
+        if not identifier.derived and len(fields.values(identifier.name)) > 1:
+            reason = Reason.WIT_DUPLICATED if identifier.name == WIT_FIELD else Reason.FIELD_DUPLICATED
+            raise Refused(reason, f"the message has more than one {identifier.name}")
+
+
+def _check_nonce(nonce: str, settings: SignatureSettings) -> None:
+    if not settings.min_nonce_characters <= len(nonce) <= settings.max_nonce_characters:
+        raise Refused(
+            Reason.PARAMETER_VALUE,
+            f"the nonce does not have {settings.min_nonce_characters} to {settings.max_nonce_characters} characters",
+        )

@@ -1,0 +1,150 @@
+"""Signing requests and responses by the profile (http-signature §3, §3.1 to §3.4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wimse.credentials import WIT_FIELD, WorkloadCredential
+from wimse.errors import ConfigurationError
+from wimse.httpsig import (
+    CONTENT_DIGEST,
+    ComponentIdentifier,
+    Fields,
+    Request,
+    Response,
+    component_value,
+    content_digest,
+    make_signature,
+    with_fields,
+)
+from wimse.profiles.http_signature.revision import AUDIENCE, REQUEST_NONCE, SIGN_RESPONSE, Revision
+from wimse.profiles.http_signature.settings import SignatureSettings
+
+__all__ = ["SignedRequest", "default_audience", "sign_request", "sign_response"]
+
+# What a caller may have left in the message under these names is replaced, never sent beside ours.
+_OURS = (WIT_FIELD, CONTENT_DIGEST, "signature-input", "signature")
+_SCHEME, _AUTHORITY, _PATH = (ComponentIdentifier(name) for name in ("@scheme", "@authority", "@path"))
+
+
+@dataclass(frozen=True, slots=True)
+class SignedRequest:
+    """A request as it is sent, and what the answer has to fit.
+
+    Attributes:
+        request: with all fields that the signature needs.
+        nonce: of the signature.
+        response_must_be_signed: whether `wimse-sign-response` was sent.
+    """
+
+    request: Request
+    nonce: str
+    response_must_be_signed: bool
+
+
+def default_audience(request: Request) -> str:
+    """The target URI without query and fragment (§3.1), as the sender knows it."""
+    scheme, authority, path = (component_value(each, request) for each in (_SCHEME, _AUTHORITY, _PATH))
+    return f"{scheme}://{authority}{path}"
+
+
+def sign_request(
+    request: Request,
+    content: bytes,
+    credential: WorkloadCredential,
+    *,
+    revision: Revision,
+    settings: SignatureSettings,
+    now: int,
+    nonce: str,
+    audience: str | None = None,
+    require_signed_response: bool = True,
+) -> SignedRequest:
+    """Sign a request.
+
+    Args:
+        request: the head; fields of ours that it has already are replaced.
+        content: the content as it will be sent.
+        credential: the WIT and its key.
+        revision: of the profile.
+        settings: lifetime and label.
+        now: seconds since 1970.
+        nonce: new and random, 128 bits at least.
+        audience: for whom it is; None means `default_audience`.
+        require_signed_response: whether to send `wimse-sign-response`.
+
+    Raises:
+        Unavailable: `credential_expired`.
+        Refused: when the signature base cannot be built.
+        ConfigurationError: for an audience or nonce that cannot be written.
+    """
+    parameters = _common_parameters(credential, revision, settings, now, nonce)
+    parameters[AUDIENCE] = default_audience(request) if audience is None else audience
+    if require_signed_response:
+        parameters[SIGN_RESPONSE] = True
+    prepared = with_fields(request, _prepared_fields(request.fields, content, credential))
+    components = _covered(revision.request_components, revision.request_if_present, prepared.fields)
+    made = make_signature(prepared, credential.key, components, parameters, label=settings.label)
+    signed = with_fields(prepared, prepared.fields.adding(*made.lines()))
+    return SignedRequest(signed, nonce, require_signed_response)
+
+
+def sign_response(
+    response: Response,
+    content: bytes,
+    credential: WorkloadCredential,
+    *,
+    request: Request,
+    request_nonce: str,
+    revision: Revision,
+    settings: SignatureSettings,
+    now: int,
+    nonce: str,
+) -> Response:
+    """Sign a response to a request that was authenticated.
+
+    Args:
+        response: the head; fields of ours that it has already are replaced.
+        content: the content as it will be sent; empty for HEAD, 204 and 304.
+        credential: the WIT and its key.
+        request: the request that is answered, as it was received.
+        request_nonce: `nonce` of that request's signature.
+        revision: of the profile.
+        settings: lifetime and label.
+        now: seconds since 1970.
+        nonce: new and random, 128 bits at least.
+
+    Raises:
+        Unavailable: `credential_expired`.
+        Refused: when the signature base cannot be built.
+    """
+    parameters = _common_parameters(credential, revision, settings, now, nonce)
+    parameters[REQUEST_NONCE] = request_nonce
+    prepared = with_fields(response, _prepared_fields(response.fields, content, credential))
+    components = _covered(revision.response_components, revision.response_if_present, prepared.fields)
+    made = make_signature(prepared, credential.key, components, parameters, label=settings.label, request=request)
+    return with_fields(prepared, prepared.fields.adding(*made.lines()))
+
+
+def _common_parameters(
+    credential: WorkloadCredential, revision: Revision, settings: SignatureSettings, now: int, nonce: str
+) -> dict[str, object]:
+    credential.check_usable(now)
+    if len(nonce) < settings.min_nonce_characters:
+        raise ConfigurationError("the nonce is too short")
+    # The proof does not outlive the credential that it proves.
+    expires = min(now + int(settings.lifetime.total_seconds()), credential.expires_at)
+    return {"created": now, "expires": expires, "nonce": nonce, "tag": revision.tag}
+
+
+def _prepared_fields(fields: Fields, content: bytes, credential: WorkloadCredential) -> Fields:
+    lines = [("Workload-Identity-Token", credential.wit)]
+    if content:
+        lines.insert(0, ("Content-Digest", content_digest(content)))
+    return fields.without(*_OURS).adding(*lines)
+
+
+def _covered(
+    always: tuple[ComponentIdentifier, ...], if_present: tuple[ComponentIdentifier, ...], fields: Fields
+) -> tuple[ComponentIdentifier, ...]:
+    return (*always, *(each for each in if_present if each.name in fields))

@@ -1,0 +1,71 @@
+"""A replay store in memory: two generations of a set, for one process."""
+
+from __future__ import annotations
+
+from threading import Lock
+
+from wimse.errors import ConfigurationError, Reason, Unavailable
+
+__all__ = ["MemoryReplayStore"]
+
+
+class MemoryReplayStore:
+    """Remembers nonces in this process, atomically among its threads and tasks.
+
+    The younger generation takes claims; once nothing in the older one can still be valid, it is dropped and the younger
+    one takes its place. So a nonce is kept at least until its message has expired, and at most about twice as long,
+    with no clean-up of single entries.
+
+    Other processes know nothing of it: behind several workers a replay can reach another one; and it forgets at a
+    restart. Both are open for the life of a signature, which is a reason to keep that short.
+    """
+
+    def __init__(self, *, max_entries: int = 1_000_000) -> None:
+        """Make an empty store.
+
+        Args:
+            max_entries: nonces held at most; about 100 bytes each. When it is full it fails closed.
+
+        Raises:
+            ConfigurationError: when `max_entries` is below 1.
+        """
+        if max_entries < 1:
+            raise ConfigurationError("max_entries must be at least 1")
+        self._max_entries = max_entries
+        self._lock = Lock()
+        self._young: set[bytes] = set()
+        self._old: set[bytes] = set()
+        self._young_until = 0
+        self._old_until = 0
+        self._forgotten_until = 0
+
+    def claim(self, key: bytes, until: int, now: int) -> bool:
+        """Claim `key`; True for the first one, False for every other until at least `until`.
+
+        Args:
+            key: what identifies the message.
+            until: seconds since 1970.
+            now: seconds since 1970.
+
+        Raises:
+            Unavailable: `replay_store_unavailable` when the store is full, since a nonce that cannot be remembered
+                is not accepted; or for a time that it has forgotten already.
+        """
+        with self._lock:
+            if now >= self._old_until:
+                self._forgotten_until = max(self._forgotten_until, self._old_until)
+                self._old, self._old_until = self._young, self._young_until
+                self._young, self._young_until = set(), 0
+            if until <= self._forgotten_until:
+                # Only a clock that jumped ahead and came back gets here: the nonce may have been among those dropped.
+                raise Unavailable(Reason.REPLAY_STORE_UNAVAILABLE, "the clock went back behind what is remembered")
+            if key in self._young or key in self._old:
+                return False
+            if len(self._young) + len(self._old) >= self._max_entries:
+                raise Unavailable(Reason.REPLAY_STORE_UNAVAILABLE, "the replay store is full")
+            self._young.add(key)
+            self._young_until = max(self._young_until, until)
+            return True
+
+    def __len__(self) -> int:
+        return len(self._young) + len(self._old)
