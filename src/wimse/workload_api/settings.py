@@ -1,0 +1,75 @@
+"""Limits and waits of the shell, for both ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from datetime import timedelta
+
+from wimse.errors import ConfigurationError
+
+__all__ = ["ServerSettings", "SourceSettings"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """Limits of the identity server.
+
+    Attributes:
+        socket_mode: permission bits of the socket. Default 0o666: who may connect is not who gets an identity.
+        max_connections: connections at one time. Default 1024; one above it is closed at once.
+        max_streams: calls at one time, over all connections. Default 4096.
+        max_streams_per_process: calls at one time of one process. Default 64.
+        max_request_bytes: largest request message. Default 64 KiB.
+        request_timeout: how long a caller may take to send its request message. Default 10 s.
+        recheck_interval: how often the caller of an open stream is looked at again; within this time a stream
+            ends whose caller is gone or has lost its identity. Default 5 s.
+
+    Raises on construction:
+        ConfigurationError: for a value that is not positive, or a mode with other bits than 0o777.
+    """
+
+    socket_mode: int = 0o666
+    max_connections: int = 1024
+    max_streams: int = 4096
+    max_streams_per_process: int = 64
+    max_request_bytes: int = 65_536
+    request_timeout: timedelta = timedelta(seconds=10)
+    recheck_interval: timedelta = timedelta(seconds=5)
+
+    def __post_init__(self) -> None:
+        _check_positive(self)
+        if self.socket_mode & ~0o777:
+            raise ConfigurationError("socket_mode has other bits than the nine permissions")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceSettings:
+    """Waits of a source.
+
+    Attributes:
+        first_snapshot_timeout: how long to wait for the first snapshot. Default 10 s.
+        call_timeout: how long a single call, or the first message of a stream, may take. Default 10 s.
+        initial_backoff: the wait before the second attempt to reconnect; the first is made at once. Default 0.25 s,
+            doubled after each failure.
+        max_backoff: the longest wait between attempts. Default 3 s: the endpoint is on the same machine, and after
+            an outage its workloads shall be back within 5 s.
+
+    Raises on construction:
+        ConfigurationError: for a value that is not positive.
+    """
+
+    first_snapshot_timeout: timedelta = timedelta(seconds=10)
+    call_timeout: timedelta = timedelta(seconds=10)
+    initial_backoff: timedelta = timedelta(seconds=0.25)
+    max_backoff: timedelta = timedelta(seconds=3)
+
+    def __post_init__(self) -> None:
+        _check_positive(self)
+
+
+def _check_positive(settings: ServerSettings | SourceSettings) -> None:
+    for each in fields(settings):
+        value = getattr(settings, each.name)
+        zero = timedelta(0) if isinstance(value, timedelta) else 0
+        if value <= zero:
+            raise ConfigurationError(f"{each.name} must be positive")
