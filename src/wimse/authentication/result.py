@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass
 from typing import Final
 
 from wimse.credentials import VerifiedWIT, WorkloadIdentifier
@@ -27,10 +27,11 @@ class AuthenticatedWorkload:
     wit: VerifiedWIT
     signature: VerifiedSignature
     revision: str
-    _made_by: object = field(default=None, repr=False, compare=False)
+    # Not kept: what is kept could be handed on, and `dataclasses.replace` would.
+    _made_by: InitVar[object] = None
 
-    def __post_init__(self) -> None:
-        if self._made_by is not MADE_BY_AUTHENTICATION:
+    def __post_init__(self, _made_by: object) -> None:
+        if _made_by is not MADE_BY_AUTHENTICATION:
             raise TypeError("an AuthenticatedWorkload is made by authentication only")
 
     @property

@@ -17,7 +17,7 @@ A WIT is not a bearer token: a `VerifiedWIT` says whose key it is, not that the 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from types import MappingProxyType
 from typing import Final
 
@@ -100,10 +100,11 @@ class VerifiedWIT:
     token_id: str | None
     claims: Mapping[str, object] = field(repr=False)
     text: str = field(repr=False)
-    _made_by: object = field(default=None, repr=False, compare=False)
+    # Not kept: what is kept could be handed on, and `dataclasses.replace` would.
+    _made_by: InitVar[object] = None
 
-    def __post_init__(self) -> None:
-        if self._made_by is not _ISSUED_BY_VERIFICATION:
+    def __post_init__(self, _made_by: object) -> None:
+        if _made_by is not _ISSUED_BY_VERIFICATION:
             raise TypeError("a VerifiedWIT is made by verify_wit only")
 
 

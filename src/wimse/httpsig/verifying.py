@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Final
@@ -160,10 +160,11 @@ class VerifiedSignature:
     components: tuple[ComponentIdentifier, ...]
     covered: Mapping[str, str] = field(repr=False)
     parameters: Mapping[str, object] = field(repr=False)
-    _made_by: object = field(default=None, repr=False, compare=False)
+    # Not kept: what is kept could be handed on, and `dataclasses.replace` would.
+    _made_by: InitVar[object] = None
 
-    def __post_init__(self) -> None:
-        if self._made_by is not _MADE_BY_VERIFICATION:
+    def __post_init__(self, _made_by: object) -> None:
+        if _made_by is not _MADE_BY_VERIFICATION:
             raise TypeError("a VerifiedSignature is made by verify only")
 
 
