@@ -55,14 +55,14 @@ class ClientAuthenticator:
             limits: how much of a message is read.
 
         Raises:
-            ConfigurationError: without a source or without a rule for servers.
+            ConfigurationError: without a source or a rule for servers, or for bundles that are a mapping of none.
         """
         require({"source": source, "server": server}, "a ClientAuthenticator")
         self._source = source
         self._server = server
         self._audience = audience
         self._require_signed_response = require_signed_response
-        self._lookup = bundles or bundle_lookup(source)
+        self._lookup = bundle_lookup(source if bundles is None else bundles)
         self._revision = revision
         self._settings = settings or SignatureSettings()
         self._token_settings = token_settings or TokenSettings()
