@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -14,6 +15,8 @@ __all__ = ["load_keys", "load_private_key", "load_public_keys"]
 
 MAX_KEY_FILE_BYTES: Final = 1_048_576
 
+_PEM_KEY: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]*KEY)-----[^-]*-----END \1-----")
+
 
 def load_keys(data: bytes) -> list[PrivateKey | PublicKey]:
     """Read every key of a JWK, a JWK Set or a PEM file.
@@ -25,7 +28,11 @@ def load_keys(data: bytes) -> list[PrivateKey | PublicKey]:
     if len(data) > MAX_KEY_FILE_BYTES:
         raise Refused(Reason.DOCUMENT_TOO_LARGE, f"the key file is larger than {MAX_KEY_FILE_BYTES} bytes")
     if data.lstrip().startswith(b"-----BEGIN"):
-        return [_from_pem(data)]
+        # Block by block: the library reads the first one of a kind and is silent about the rest.
+        keys_in_pem = [_from_pem(block[0]) for block in _PEM_KEY.finditer(data)]
+        if not keys_in_pem:
+            raise Refused(Reason.KEY_MALFORMED, "the PEM file holds no key")
+        return keys_in_pem
     document = parse_json_object(data, "the key file", max_bytes=MAX_KEY_FILE_BYTES)
     if "keys" not in document:
         return [_from_jwk(document)]
