@@ -160,7 +160,8 @@ def _check_type(typ: object, *, spiffe: bool) -> None:
 
 
 def _permitted(name: object, *, spiffe: bool) -> Algorithm | None:
-    return None if spiffe and name in _NOT_FOR_SPIFFE else algorithm_of_jose_name(name)
+    # Not a string: unknown to the table, and perhaps not hashable.
+    return None if spiffe and isinstance(name, str) and name in _NOT_FOR_SPIFFE else algorithm_of_jose_name(name)
 
 
 def _check_signature(jws: UnverifiedJWS, bundle: TrustBundle, *, spiffe: bool) -> None:
