@@ -176,10 +176,10 @@ def _derived_value(name: str, source: Message) -> str:
 def _authority(request: Request) -> str:
     # §2.2.3 with RFC 9110 §4.2.3: lower case, without the scheme's default port. §4.2.4 there: no user information.
     authority = (_absolute_form(request) or (None, request.authority, None))[1].lower()
-    if not authority or "@" in authority or "/" in authority:
+    authority = authority.removesuffix(_DEFAULT_PORTS.get(request.scheme.lower(), "\0"))
+    if not authority or authority.startswith(":") or "@" in authority or "/" in authority:
         raise Refused(Reason.COMPONENT_ABSENT, "the request has no authority that can be signed")
-    default_port = _DEFAULT_PORTS.get(request.scheme.lower(), "\0")
-    return authority.removesuffix(default_port)
+    return authority
 
 
 def _target_uri(request: Request) -> str:
