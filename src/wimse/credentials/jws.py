@@ -107,7 +107,7 @@ def sign_compact(header: Mapping[str, object], claims: Mapping[str, object], sig
         The token.
     """
     key = signer.public_key
-    full = {"alg": key.algorithm.jose_name, **({"kid": key.kid} if key.kid is not None else {}), **header}
+    full = {**header, "alg": key.algorithm.jose_name, **({"kid": key.kid} if key.kid is not None else {})}
     signing_input = f"{_encode(full)}.{_encode(claims)}"
     return f"{signing_input}.{b64url_encode(signer.sign(signing_input.encode('ascii')))}"
 
