@@ -102,7 +102,10 @@ def _subject(jws: UnverifiedJWS) -> WorkloadIdentifier:
     subject = jws.claims.get("sub")
     if not isinstance(subject, str):
         raise Refused(Reason.TOKEN_SUBJECT, "the JWT-SVID has no sub, or one that is not a string")
-    identity = WorkloadIdentifier.parse(subject)
+    try:
+        identity = WorkloadIdentifier.parse(subject)
+    except Refused as refused:
+        raise Refused(Reason.TOKEN_SUBJECT, f"the JWT-SVID's sub: {refused.detail}") from None
     if identity.trust_domain.scheme != "spiffe":
         raise Refused(Reason.TOKEN_SUBJECT, "the JWT-SVID's sub is not a SPIFFE ID")
     return identity
