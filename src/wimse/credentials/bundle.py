@@ -13,15 +13,17 @@ Rules (SPIFFE Trust Domain and Bundle §4, WIT-SVID §6, JWT-SVID §6, X509-SVID
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
 from wimse.credentials.identifier import TrustDomain
 from wimse.errors import Reason, Refused
-from wimse.keys import PublicKey, parse_json_object
+from wimse.keys import PublicKey, b64url_encode, parse_json_object
 from wimse.keys.public import PRIVATE_MEMBERS
 
 __all__ = ["JWT_SVID", "WIT_SVID", "X509_SVID", "TrustBundle", "TrustBundles"]
@@ -32,6 +34,8 @@ X509_SVID: Final = "x509-svid"
 
 MAX_BUNDLE_BYTES: Final = 1_048_576
 MAX_BUNDLE_KEYS: Final = 256
+
+_CURVES: Final = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}  # RFC 7518 §6.2.1.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,19 +217,38 @@ def _certificates(entry: Mapping[str, object]) -> list[bytes]:
     if not isinstance(chain, list) or not chain:
         return []
     try:
-        if not isinstance(chain[0], str):
-            raise binascii.Error
-        return [base64.b64decode(chain[0], validate=True)]
-    except binascii.Error:
-        raise Refused(Reason.BUNDLE_MALFORMED, "an x5c of the bundle is not base64") from None
+        der = base64.b64decode(chain[0] if isinstance(chain[0], str) else "-", validate=True)
+        _public_members(der)  # what cannot be written again is not taken in
+    except ValueError:  # among them binascii.Error, and text outside ASCII
+        raise Refused(Reason.BUNDLE_MALFORMED, "an x5c of the bundle is not a certificate") from None
+    except UnsupportedAlgorithm:  # an unknown type of key is ignored, as among the others
+        return []
+    return [der]
 
 
 def _certificate_jwk(der: bytes) -> dict[str, object]:
+    return {**_public_members(der), "use": X509_SVID, "x5c": [base64.b64encode(der).decode("ascii")]}
+
+
+def _public_members(der: bytes) -> dict[str, str]:
+    # An authority's key need not be one that we verify with: TLS stacks do, and know more types and curves.
     from cryptography import x509  # noqa: PLC0415 - only bundles with certificates need it
 
-    jwk: dict[str, object] = {**PublicKey.from_native(x509.load_der_x509_certificate(der).public_key()).to_jwk()}
-    jwk.pop("alg")
-    return {**jwk, "use": X509_SVID, "x5c": [base64.b64encode(der).decode("ascii")]}
+    native = x509.load_der_x509_certificate(der).public_key()
+    if isinstance(native, rsa.RSAPublicKey):
+        modulus, exponent = native.public_numbers().n, native.public_numbers().e
+        return {"kty": "RSA", "n": _base64url_uint(modulus), "e": _base64url_uint(exponent)}
+    if isinstance(native, ec.EllipticCurvePublicKey) and native.curve.name in _CURVES:
+        size, point = (native.key_size + 7) // 8, native.public_numbers()
+        x, y = (b64url_encode(number.to_bytes(size, "big")) for number in (point.x, point.y))
+        return {"kty": "EC", "crv": _CURVES[native.curve.name], "x": x, "y": y}
+    if isinstance(native, ed25519.Ed25519PublicKey):
+        return {"kty": "OKP", "crv": "Ed25519", "x": b64url_encode(native.public_bytes_raw())}
+    raise UnsupportedAlgorithm("the certificate's key has no JWK here")
+
+
+def _base64url_uint(number: int) -> str:
+    return b64url_encode(number.to_bytes((number.bit_length() + 7) // 8, "big"))  # RFC 7518 §2
 
 
 def _whole_number(document: Mapping[str, object], name: str) -> int | None:
