@@ -12,7 +12,7 @@ from wimse.credentials import WorkloadIdentifier, WorkloadSnapshot
 from wimse.errors import Reason, Unavailable
 from wimse.workload_api.address import EndpointAddress, default_socket
 from wimse.workload_api.settings import SourceSettings
-from wimse.workload_api.source import WorkloadAPISource
+from wimse.workload_api.source import WorkloadAPISource, wanted_identifier
 
 __all__ = ["BlockingWorkloadAPISource"]
 
@@ -35,7 +35,7 @@ class BlockingWorkloadAPISource:
     ) -> None:
         """Choose the endpoint and the identity; arguments and errors as `WorkloadAPISource`."""
         self._address = EndpointAddress.parse(socket) if isinstance(socket, str) else socket or default_socket()
-        self._spiffe_id = spiffe_id
+        self._spiffe_id = wanted_identifier(spiffe_id)
         self._settings = settings
         self._source: WorkloadAPISource | None = None
         self._thread: threading.Thread | None = None

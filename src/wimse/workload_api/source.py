@@ -73,7 +73,7 @@ class WorkloadAPISource:
         """
         self._settings = settings or SourceSettings()
         self._client = WorkloadAPIClient(socket, settings=self._settings)
-        self._wanted = _identifier(spiffe_id)
+        self._wanted = wanted_identifier(spiffe_id)
         self._credential: WorkloadCredential | None = None
         self._bundles: TrustBundles | None = None
         self._snapshot: WorkloadSnapshot | None = None
@@ -215,7 +215,12 @@ class WorkloadAPISource:
         self._changed.set()
 
 
-def _identifier(spiffe_id: str | WorkloadIdentifier | None) -> WorkloadIdentifier | None:
+def wanted_identifier(spiffe_id: str | WorkloadIdentifier | None) -> WorkloadIdentifier | None:
+    """Read the identity that a program asks for.
+
+    Raises:
+        ConfigurationError: when it is malformed.
+    """
     if not isinstance(spiffe_id, str):
         return spiffe_id
     try:
