@@ -1,0 +1,64 @@
+# Python 3.11 to 3.14, git and make are all that is needed; uv is used where it is on the PATH.
+# PYTHON=python3.12 chooses the interpreter of a new .venv; ARGS is handed to the program.
+
+SHELL := /bin/bash
+VENV  := .venv
+BIN   := $(VENV)/bin
+DEMO  := $(VENV)/.demo-installed
+DEV   := $(VENV)/.dev-installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo setup test check format bench docs lock proto clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+
+demo: $(DEMO)  ## the whole story on one machine (ARGS="--json" and so on)
+	@$(BIN)/wimse demo $(ARGS)
+
+setup: $(DEV)  ## the environment of a developer, in .venv
+
+test: check  ## the checks, then all tests with branch coverage and its floor (ARGS goes to pytest)
+	@rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest $(ARGS)
+	@$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+check: $(DEV)  ## lint, format, types, the laws of the house, links
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict
+	$(BIN)/lint-imports
+	$(BIN)/python tools/check_links.py
+
+format: $(DEV)  ## let ruff format and mend what it can
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+bench: $(DEV)  ## every benchmark
+	@set -e; shopt -s nullglob; for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
+
+docs: $(DEV)  ## check the links: the documentation is Markdown, and there is nothing to build
+	$(BIN)/python tools/check_links.py
+
+lock:  ## resolve requirements/*.lock again (ARGS="--upgrade" for newer versions)
+	tools/lock.sh $(ARGS)
+
+proto:  ## generate the protobuf code
+	tools/generate_proto.sh
+
+clean:  ## remove environments, caches and reports
+	rm -rf $(VENV) .lock-venv .proto-venv build dist htmlcov .coverage .coverage.* \
+	  .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp is newer than all that the environment was made from. dev.lock holds all of demo.lock, at the same versions.
+$(DEMO): requirements/demo.lock pyproject.toml tools/install.sh
+	@echo "Installing into $(VENV) …"
+	@tools/install.sh requirements/demo.lock
+	@touch $@
+
+$(DEV): requirements/dev.lock pyproject.toml tools/install.sh
+	@echo "Installing into $(VENV) …"
+	@tools/install.sh requirements/dev.lock
+	@touch $@ $(DEMO)
