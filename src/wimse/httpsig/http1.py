@@ -30,23 +30,24 @@ class MessageFile:
         message: the head.
         content: all bytes after the empty line.
         head: the bytes of the head, with neither the last line's end nor the empty line.
+        end_of_head: the last line's end and the empty line, as they stand; CRLF twice where the file has none.
     """
 
     message: Message
     content: bytes
     head: bytes
+    end_of_head: bytes = b"\r\n\r\n"
 
     def adding(self, *lines: tuple[str, str]) -> MessageFile:
         """The same file with field lines at the end of the head; everything else stays as it was."""
-        newline = b"\r\n" if b"\r\n" in self.head or b"\n" not in self.head else b"\n"
+        newline = b"\r\n" if self.end_of_head.startswith(b"\r") else b"\n"
         added = b"".join(newline + f"{name}: {value}".encode("latin-1") for name, value in lines)
         message = with_fields(self.message, self.message.fields.adding(*lines))
         return replace(self, message=message, head=self.head + added)
 
     def to_bytes(self) -> bytes:
         """The bytes of the file."""
-        newline = b"\r\n" if b"\r\n" in self.head or b"\n" not in self.head else b"\n"
-        return self.head + newline * 2 + self.content
+        return self.head + self.end_of_head + self.content
 
 
 def parse_http1(data: bytes, *, scheme: str = "https", limits: Limits = DEFAULT_LIMITS) -> MessageFile:
@@ -62,7 +63,11 @@ def parse_http1(data: bytes, *, scheme: str = "https", limits: Limits = DEFAULT_
             `too_many_fields`, `field_too_large`.
     """
     end = _END_OF_HEAD.search(data)
-    head, content = (data[: end.start()], data[end.end() :]) if end else (data.rstrip(b"\r\n"), b"")
+    if end:
+        head, end_of_head, content = data[: end.start()], end.group(), data[end.end() :]
+    else:
+        head, content = data.rstrip(b"\r\n"), b""
+        end_of_head = b"\n\n" if b"\n" in data and b"\r\n" not in data else b"\r\n\r\n"
     first, *rest = _LINE.split(head)
     start = first.decode("latin-1")
     fields = _fields(rest, limits)
@@ -82,7 +87,7 @@ def parse_http1(data: bytes, *, scheme: str = "https", limits: Limits = DEFAULT_
         )
     else:
         raise Refused(Reason.MESSAGE_MALFORMED, "the first line is neither a request line nor a status line")
-    return MessageFile(message, content, head)
+    return MessageFile(message, content, head, end_of_head)
 
 
 def _fields(lines: list[bytes], limits: Limits) -> Fields:
