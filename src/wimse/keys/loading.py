@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from wimse.errors import Reason, Refused
+from wimse.keys.algorithms import algorithm_of_key
 from wimse.keys.encoding import parse_json_object
 from wimse.keys.private import PrivateKey
 from wimse.keys.public import PublicKey
@@ -21,9 +22,11 @@ _PEM_KEY: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]*KEY)-----[^-]*-----END \1-
 def load_keys(data: bytes) -> list[PrivateKey | PublicKey]:
     """Read every key of a JWK, a JWK Set or a PEM file.
 
+    In a JWK Set, keys of a type or curve that is not supported are left out (RFC 7517 §5).
+
     Raises:
-        Refused: with the reason of the first key that is not acceptable; `key_malformed` when there is none;
-            `document_too_large` above 1 MiB.
+        Refused: with the reason of the first key that is not acceptable; `key_malformed` when there is none,
+            `key_unsupported` when none is of a supported type; `document_too_large` above 1 MiB.
     """
     if len(data) > MAX_KEY_FILE_BYTES:
         raise Refused(Reason.DOCUMENT_TOO_LARGE, f"the key file is larger than {MAX_KEY_FILE_BYTES} bytes")
@@ -39,7 +42,10 @@ def load_keys(data: bytes) -> list[PrivateKey | PublicKey]:
     keys = document["keys"]
     if not isinstance(keys, list) or not keys or not all(isinstance(each, dict) for each in keys):
         raise Refused(Reason.KEY_MALFORMED, "the JWK Set's keys are not a list of at least one JWK")
-    return [_from_jwk(each) for each in keys]
+    supported = [each for each in keys if algorithm_of_key(each.get("kty"), each.get("crv")) is not None]
+    if not supported:
+        raise Refused(Reason.KEY_UNSUPPORTED, "the JWK Set has no key of a supported type and curve")
+    return [_from_jwk(each) for each in supported]
 
 
 def load_private_key(data: bytes) -> PrivateKey:
