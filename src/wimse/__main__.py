@@ -1,0 +1,7 @@
+"""``python -m wimse`` is the program ``wimse``."""
+
+from __future__ import annotations
+
+from wimse.cli import main
+
+main()
