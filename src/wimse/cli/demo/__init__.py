@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
 import json
 import signal
@@ -69,7 +70,8 @@ async def _tell(*, as_document: bool, keep: bool, through: str | None, port: int
             click.echo(as_json(story))
         if keep:
             _say_how_to_talk(stage.socket, stage.base, str(stage.certificate), stage.server_identity)
-            await asyncio.Event().wait()
+            with contextlib.suppress(asyncio.CancelledError):  # how it is meant to end
+                await asyncio.Event().wait()
     return story.ok
 
 

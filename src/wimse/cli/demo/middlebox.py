@@ -16,7 +16,7 @@ from uuid import uuid4
 import h11
 
 from wimse.cli.demo.pipes import commands, emit
-from wimse.cli.demo.tampering import REQUEST_TAMPERING, RESPONSE_TAMPERING, WireMessage
+from wimse.cli.demo.tampering import REQUEST_TAMPERING, RESPONSE_TAMPERING, WireMessage, unchanged
 
 __all__ = ["main"]
 
@@ -67,17 +67,18 @@ class Middlebox:
             (b"X-Request-Id", uuid4().hex.encode()),
         )
         self._last = received.adding(*added)
-        forwarded = REQUEST_TAMPERING.get(how, lambda message: message)(self._last)
+        forwarded = REQUEST_TAMPERING.get(how, unchanged)(self._last)
         answered = await self._forward(forwarded)
         added_to_answer = ((b"Via", b"1.1 middlebox"),)
-        answer = RESPONSE_TAMPERING.get(how, lambda message: message)(answered.adding(*added_to_answer))
+        answer = RESPONSE_TAMPERING.get(how, unchanged)(answered.adding(*added_to_answer))
         emit(
             "carried",
             request=received.text(),
             response=answered.text(),
             delivered=answer.text(),
             forwarded=forwarded.text(),
-            added=[(name.decode(), value.decode()) for name, value in (*added, *added_to_answer)],
+            added_to_request=[(name.decode(), value.decode()) for name, value in added],
+            added_to_response=[(name.decode(), value.decode()) for name, value in added_to_answer],
         )
         return answer
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Narration"]
 
-_MARKS = {True: ("as it should", "green"), False: ("NOT AS IT SHOULD", "bold red")}
+_MARKS = {True: ("yes", "green"), False: ("NO", "bold red")}
+_PLAIN_WIDTH = 110  # of the table where there is no terminal
 
 
 class Narration:
@@ -25,6 +26,8 @@ class Narration:
 
     def __init__(self, *, quiet: bool) -> None:
         self._console = Console(highlight=False, soft_wrap=True, quiet=quiet)
+        if not self._console.is_terminal:
+            self._console.width = _PLAIN_WIDTH
 
     def heading(self, text: str) -> None:
         """Begin a part."""
@@ -47,9 +50,10 @@ class Narration:
         """Show a request and its response as they were on the wire, and what the middlebox added."""
         self.heading("The signed request, as the middlebox received it")
         self._message(str(carried["request"]), "yellow")
-        self.heading("What the middlebox added, not covered by the signature")
-        for name, value in carried["added"]:
-            self._console.print(Text(f"{name}: {value}", style="magenta"))
+        self.heading("What the middlebox added to both, not covered by the signatures")
+        for what in ("request", "response"):
+            for name, value in carried[f"added_to_{what}"]:
+                self._console.print(Text(f"to the {what}: ", style="dim") + Text(f"{name}: {value}", style="magenta"))
         self.heading("The signed response, as the server sent it")
         self._message(str(carried["response"]), "yellow")
 
@@ -71,10 +75,11 @@ class Narration:
     def table(self, exchanges: Iterable[Exchange], identities: Mapping[str, str]) -> None:
         """Show everything once more, in one table."""
         self.heading(f"From {identities.get('client', '')} to {identities.get('server', '')}")
-        table = Table("message", "expected", "observed", "reason", "")
+        table = Table("message", "expected", "observed", "by", "reason", "as it should")
         for each in exchanges:
             mark, style = _MARKS[each.ok]
-            table.add_row(each.name, each.expected, each.observed, each.reason, Text(mark, style=style))
+            row = (each.name, each.expected, each.observed, each.refused_by, each.reason)
+            table.add_row(*row, Text(mark, style=style))
         self._console.print(table)
 
     def _message(self, text: str, style: str) -> None:

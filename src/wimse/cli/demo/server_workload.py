@@ -71,7 +71,7 @@ async def main(upstream: str) -> None:
         emit("listening", identity=str(identity))
         async for _ in steps:
             pass
-        server.stop()
+        server.stop()  # type: ignore[no-untyped-call]  # granian has no types here
         await serving
 
 

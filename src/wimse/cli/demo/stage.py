@@ -18,6 +18,7 @@ from wimse.cli.demo.processes import Child, DemoError
 __all__ = ["Stage", "set_stage"]
 
 TRUST_DOMAIN: Final = "example.com"
+_LONGEST_SOCKET_PATH: Final = 107  # unix(7)
 _CONFIG: Final = """\
 trust_domain = "{domain}"
 socket = "unix://{socket}"
@@ -78,6 +79,8 @@ async def set_stage(*, port: int, through: str | None) -> AsyncIterator[Stage]:
         try:
             certificate, key = write_certificate(directory)
             upstream, endpoint = str(directory / "server.sock"), str(directory / "workload-api.sock")
+            if len(endpoint) > _LONGEST_SOCKET_PATH:
+                raise DemoError(f"The path {name} is too long for a socket in it: set TMPDIR to a shorter directory.")
             starts = (
                 ("server workload", "-m", "wimse.cli.demo.server_workload", upstream),
                 ("client workload", "-m", "wimse.cli.demo.client_workload"),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-__all__ = ["REQUEST_TAMPERING", "RESPONSE_TAMPERING", "WireMessage"]
+__all__ = ["REQUEST_TAMPERING", "RESPONSE_TAMPERING", "WireMessage", "unchanged"]
 
 _SIGNATURE_FIELDS: Final = {b"signature", b"signature-input", b"workload-identity-token"}
 
@@ -62,6 +62,11 @@ def _change_status(message: WireMessage) -> WireMessage:
 
 def _strip_signature(message: WireMessage) -> WireMessage:
     return replace(message, fields=tuple(line for line in message.fields if line[0].lower() not in _SIGNATURE_FIELDS))
+
+
+def unchanged(message: WireMessage) -> WireMessage:
+    """Nothing at all."""
+    return message
 
 
 REQUEST_TAMPERING: Final[dict[str, Callable[[WireMessage], WireMessage]]] = {
