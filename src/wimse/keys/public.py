@@ -24,6 +24,7 @@ type_of_native = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
 # RFC 7518 §6.2.2, §6.3.2 and RFC 8037 §2: the members that carry private or secret key material.
 PRIVATE_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _SHA256 = ec.ECDSA(hashes.SHA256())
+_P256_PRIME: Final = 2**256 - 2**224 + 2**192 + 2**96 - 1  # FIPS 186-5, SP 800-186 §3.2.1.3
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -174,6 +175,8 @@ def _coordinate(jwk: Mapping[str, object], name: str, algorithm: Algorithm) -> b
 
 def _p256_key(x: bytes, y: bytes) -> ec.EllipticCurvePublicKey:
     numbers = ec.EllipticCurvePublicNumbers(int.from_bytes(x, "big"), int.from_bytes(y, "big"), ec.SECP256R1())
+    if max(numbers.x, numbers.y) >= _P256_PRIME:  # the library reduces them: one key would have two names
+        raise Refused(Reason.KEY_MALFORMED, "a coordinate of the key is not in canonical form")
     try:
         return numbers.public_key()
     except ValueError:
