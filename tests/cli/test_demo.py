@@ -32,7 +32,7 @@ def free_port() -> int:
 @pytest.fixture(name="directory")
 def temporary_directory(tmp_path: Path) -> Path:
     """Where the demonstration puts its files; short, since a socket's path is."""
-    return Path(tempfile.mkdtemp(prefix="d-", dir="/tmp")) if len(str(tmp_path)) > 60 else tmp_path  # noqa: S108
+    return Path(tempfile.mkdtemp(prefix="d-", dir="/tmp")) if len(str(tmp_path)) > 60 else tmp_path
 
 
 def run(*arguments: str, directory: Path) -> subprocess.CompletedProcess[str]:
@@ -60,12 +60,12 @@ def processes_of(directory: Path) -> list[str]:
 
 
 @pytest.fixture(name="story", scope="module")
-def story_of_one_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+def story_of_one_run() -> Iterator[dict[str, Any]]:
     """One run for all tests that only read what it said."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    directory = Path(tempfile.mkdtemp(prefix="d-", dir="/tmp"))  # noqa: S108 - short, since a socket's path is
+    directory = Path(tempfile.mkdtemp(prefix="d-", dir="/tmp"))
     done = run("--json", "--port", str(port), directory=directory)
     left = sorted(path.name for path in directory.iterdir())
     running = processes_of(directory)
