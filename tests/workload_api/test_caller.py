@@ -127,16 +127,51 @@ def test_deleted_or_replaced_executable_is_denied(listener: socket.socket, tmp_p
         stop(process, connected, connection)
 
 
-def test_executable_that_is_another_file_here_is_denied(listener: socket.socket, tmp_path: Path) -> None:
-    """IS-09: such as one of another mount namespace; here the file is moved away, and another is put in its place."""
+def test_moved_executable_is_denied(listener: socket.socket, tmp_path: Path) -> None:
+    """IS-09: the kernel follows the file, so that its path is another one now."""
     copy = tmp_path / "python"
     shutil.copy(str(Path("/proc/self/exe").readlink()), copy)
     process, connection = start(listener, str(copy))
     connected = ConnectedProcess(connection)
     copy.rename(tmp_path / "moved")
-    copy.write_text("another file")
-    assert "not the process that connected" in denied(connected)  # the kernel follows the file: its path is new
+    assert "not the process that connected" in denied(connected)
     stop(process, connected, connection)
+
+
+@pytest.mark.skipif(
+    subprocess.run(["unshare", "--mount", "true"], check=False, capture_output=True).returncode != 0,
+    reason="mount namespaces are not permitted here",
+)
+def test_executable_of_another_mount_namespace_is_denied(listener: socket.socket, tmp_path: Path) -> None:
+    """IS-09: the path that the kernel shows names another file here."""
+    named, real = tmp_path / "payments", Path("/proc/self/exe").readlink()
+    named.write_text("the file that a selector means")
+    script = 'mount --bind "$1" "$2" && exec "$2" -c "$3" "$4"'
+    process = subprocess.Popen(
+        ["unshare", "--mount", "sh", "-c", script, "sh", real, named, CALLER, listener.getsockname()],
+        stdin=subprocess.PIPE,
+    )
+    connection, _ = listener.accept()
+    connected = ConnectedProcess(connection)
+    assert str(Path(f"/proc/{process.pid}/exe").readlink()) == str(named)
+    assert "not the file of that path here" in denied(connected)
+    stop(process, connected, connection)
+
+
+def test_ended_process_is_denied_whatever_stands_under_its_pid(listener: socket.socket) -> None:
+    """IS-05: even when start time and executable were the same; the kernel remembers who connected."""
+    process, connection = start(listener)
+    connected = ConnectedProcess(connection)
+    if connected._pidfd is None:
+        connected.close()
+        pytest.skip("the kernel has no SO_PEERPIDFD")
+    other, other_connection = start(listener)
+    twin = ConnectedProcess(other_connection)
+    connected.pid, connected._process = twin.pid, twin._process
+    connected.attest()
+    stop(process)
+    assert "ended" in denied(connected)
+    stop(other, twin, connected, connection, other_connection)
 
 
 class FakePeer:

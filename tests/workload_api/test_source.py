@@ -145,7 +145,7 @@ async def test_malformed_identity_or_address_is_refused_at_once(socket: str, spi
 
 
 async def test_snapshot_is_renewed_and_always_fits_its_key(path: Path) -> None:
-    """CL-06, HS-36: (WIT, key) are replaced together, before the old one expires."""
+    """CL-06: (WIT, key) are replaced together, before the old one expires."""
     async with (
         serving(path, authority(wit_lifetime=timedelta(seconds=2))) as address,
         WorkloadAPISource(address, settings=QUICK) as source,

@@ -139,7 +139,4 @@ def _start_time(pid: int) -> int:
     line = Path(f"/proc/{pid}/stat").read_bytes()
     # The name in parentheses may hold anything, parentheses and spaces too: count from the last one.
     fields = line[line.rindex(b")") + 1 :].split()
-    state = fields[0]
-    if state in (b"Z", b"X"):
-        raise ProcessLookupError
     return int(fields[_START_TIME_FIELD - _FIRST_FIELD_AFTER_NAME])
