@@ -2,8 +2,8 @@
 
 Rules:
 
-1. (WIT, key, bundles) are one immutable snapshot, replaced as a whole: a proof is made with the key of the very WIT that
-   goes with it (workload-creds §5.1).
+1. (WIT, key, bundles) are one immutable snapshot, replaced as a whole: a proof is made with the key of the very WIT
+   that goes with it (workload-creds §5.1).
 2. A message replaces everything that the one before it said (SPIFFE_Workload_API §4.4). One that lacks a mandatory
    field, or whose WIT does not fit its key, is discarded and reported, and the old one stays (§4.5).
 3. PermissionDenied withdraws what was given (§7.2.1): the snapshot is gone at once.
