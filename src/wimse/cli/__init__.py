@@ -3,8 +3,8 @@
 Rules, for every command:
 
 1. ``--json`` prints one JSON document on stdout, also when something fails. Logs and warnings go to stderr.
-2. Exit status 0 is yes. 1 is refused, or failed with a reason. 2 is wrong usage, or input that cannot be read: a missing
-   file, a key, bundle or configuration that is none. A message or token under judgement that is malformed is refused.
+2. Exit status 0 is yes. 1 is refused, or failed with a reason. 2 is wrong usage, or input that cannot be read: a
+   missing file; a key, bundle or configuration that is none. A malformed message or token under judgement is refused.
 3. What others wrote (a subject, a field, a kid) is printed with control characters escaped.
 4. A private key is printed only by the commands whose purpose that is; files that hold one are 0600 and never replaced.
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from wimse.cli import inputs, output
-from wimse.cli.options import REVISION, json_option, now_option, scheme_option, trust_domain_option
+from wimse.cli.options import json_option, now_option, revision_option, scheme_option, trust_domain_option
 from wimse.cli.root import VerificationCommand
+from wimse.errors import Reason, Refused
 
 if TYPE_CHECKING:
     from wimse.authentication import AuthenticatedWorkload
@@ -33,9 +34,7 @@ __all__ = ["authenticate", "workload_document"]
 @click.option(
     "--request", "request_path", metavar="MESSAGE", help="The request that was sent, when MESSAGE is its response."
 )
-@click.option(
-    "--revision", type=REVISION, default="07", show_default=True, metavar="R", help="Of the http-signature profile."
-)
+@revision_option
 @scheme_option
 @now_option
 @json_option
@@ -129,12 +128,15 @@ def _as_sent(request: Request, revision: Revision) -> SignedRequest:
     with inputs.unusable("the request"):
         found = parse_signatures(request.fields, extension_types=revision.parameter_types)
         metadata = select_signature(found, Requirements(tag=revision.tag)).input
-    return SignedRequest(request, metadata.text("nonce") or "", metadata.flag(SIGN_RESPONSE))
+        nonce = metadata.text("nonce")
+        if not nonce:
+            raise Refused(Reason.PARAMETER_MISSING, "its signature has no nonce, so that no response can answer it")
+    return SignedRequest(request, nonce, metadata.flag(SIGN_RESPONSE))
 
 
 class _NoSource:
     """Nothing is signed here."""
 
-    def snapshot(self) -> None:
+    def snapshot(self) -> NoReturn:
         """There is no credential."""
         raise output.Failed("there is no credential to sign with")

@@ -1,12 +1,13 @@
 """What commands read: files, messages, tokens, keys and trust bundles.
 
-A file that cannot be read, and a key or bundle that is none, are `Unusable` (exit status 2). A message or a token is what
-is judged: that it is malformed is left to the room that parses it, whose refusal is the verdict (exit status 1).
+A file that cannot be read, and a key or bundle that is none, are `Unusable` (exit status 2). A message or a token is
+what is judged: that it is malformed is left to the room that parses it, whose refusal is the verdict (exit status 1).
 """
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "create_file",
-    "looks_like_token",
+    "is_token_argument",
     "read_bundles",
     "read_components",
     "read_file",
@@ -39,6 +40,7 @@ __all__ = [
 MAX_MESSAGE_BYTES: Final = 67_108_864
 MAX_SMALL_FILE_BYTES: Final = 1_048_576
 _MAX_BUNDLE_DOMAINS: Final = 256
+_SUFFIX: Final = re.compile(r"^[^.]*\.[a-z0-9]{1,5}$|\.(?:txt|jwt|json|http|token|wit)$", re.ASCII)
 
 
 @contextmanager
@@ -116,11 +118,17 @@ def read_request(path: str | None, answer: MessageFile, *, scheme: str) -> Reque
     return message
 
 
-def looks_like_token(text: str) -> bool:
-    """Whether `text` is meant as a compact token, well-formed or not, rather than as the name of a file."""
-    if text.startswith("ey") and text.count(".") >= 1 and "/" not in text.partition(".")[0]:
+def is_token_argument(text: str) -> bool:
+    """Whether an argument is a compact token itself, well-formed or not, rather than the name of a file.
+
+    What is there as a file is a file. Else it is a token when it begins as one does (``ey`` is base64url of ``{"``), or
+    has neither a slash nor the ending of a file's name.
+    """
+    if _is_there(text):
+        return False
+    if text.startswith("ey") and "." in text and "/" not in text.partition(".")[0]:
         return True
-    return "/" not in text and not text.endswith((".txt", ".jwt", ".json", ".http", ".token", ".wit"))
+    return "/" not in text and not _SUFFIX.search(text)
 
 
 def read_token(argument: str) -> str:
@@ -129,7 +137,7 @@ def read_token(argument: str) -> str:
     Raises:
         Unusable: when it is the name of a file that cannot be read.
     """
-    if argument != "-" and not _is_there(argument) and looks_like_token(argument):
+    if argument != "-" and is_token_argument(argument):
         return argument
     return read_file(argument, "the token").decode("latin-1").strip(" \t\r\n")
 
@@ -225,7 +233,9 @@ def read_bundles(path: str, trust_domain: TrustDomain | None) -> TrustBundles:
         if trust_domain is not None and "trust_domain" in document and found != trust_domain:
             raise Refused(Reason.TRUST_DOMAIN_UNKNOWN, f"it says that it is the one of {found}")
         if trust_domain is None and found is None:
-            raise Unusable(f"the bundle {path} does not say whose it is: add --trust-domain, such as spiffe://example.com")
+            raise Unusable(
+                f"the bundle {path} does not say whose it is: add --trust-domain, such as spiffe://example.com"
+            )
         return TrustBundles(TrustBundle.from_jwks(cast("TrustDomain", trust_domain or found), document))
 
 

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from wimse.profiles.http_signature import Revision
 
 __all__ = [
-    "REVISION",
-    "TRUST_DOMAIN",
-    "WORKLOAD",
     "json_option",
+    "named_trust_domain_option",
     "now_option",
+    "revision_option",
     "scheme_option",
+    "servers_option",
     "trust_domain_option",
 ]
 
@@ -31,50 +31,30 @@ _LATEST: Final = 253_402_300_799  # the last second of the year 9999
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*", re.ASCII)
 
 
-class _TrustDomainType(click.ParamType):
-    """A trust domain: ``spiffe://name``, ``wimse://name``, or a bare name, which means `spiffe`."""
+def _domain(_: click.Context, __: click.Parameter, value: str | None) -> TrustDomain | None:
+    from wimse.credentials import TrustDomain
 
-    name = "trust domain"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> TrustDomain:
-        from wimse.credentials import TrustDomain
-
-        try:
-            return TrustDomain.parse(value if "://" in value else f"spiffe://{value}")
-        except Refused as refused:
-            self.fail(refused.detail, param, ctx)
+    try:
+        return None if value is None else TrustDomain.parse(value if "://" in value else f"spiffe://{value}")
+    except Refused as refused:
+        raise click.BadParameter(refused.detail) from None
 
 
-class _WorkloadType(click.ParamType):
-    """A workload identifier."""
+def _workloads(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[WorkloadIdentifier, ...]:
+    from wimse.credentials import WorkloadIdentifier
 
-    name = "workload"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> WorkloadIdentifier:
-        from wimse.credentials import WorkloadIdentifier
-
-        try:
-            return WorkloadIdentifier.parse(value)
-        except Refused as refused:
-            self.fail(refused.detail, param, ctx)
+    try:
+        return tuple(WorkloadIdentifier.parse(value) for value in values)
+    except Refused as refused:
+        raise click.BadParameter(refused.detail) from None
 
 
-class _RevisionType(click.ParamType):
-    """A revision of the http-signature profile."""
+def _revision(_: click.Context, __: click.Parameter, value: str) -> Revision:
+    from wimse.profiles.http_signature import REVISIONS
 
-    name = "revision"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Revision:
-        from wimse.profiles.http_signature import REVISIONS
-
-        if value not in REVISIONS:
-            self.fail(f"there is no such revision; known are {', '.join(REVISIONS)}", param, ctx)
-        return REVISIONS[value]
-
-
-TRUST_DOMAIN: Final = _TrustDomainType()
-WORKLOAD: Final = _WorkloadType()
-REVISION: Final = _RevisionType()
+    if value not in REVISIONS:
+        raise click.BadParameter(f"there is no such revision; known are {', '.join(REVISIONS)}")
+    return REVISIONS[value]
 
 
 def _scheme(_: click.Context, __: click.Parameter, value: str) -> str:
@@ -106,12 +86,38 @@ def scheme_option(function: Decorated) -> Decorated:
     )(function)
 
 
+def revision_option(function: Decorated) -> Decorated:
+    """``--revision``: of the http-signature profile."""
+    return click.option(
+        "--revision",
+        default="07",
+        show_default=True,
+        metavar="R",
+        callback=_revision,
+        help="Of the http-signature profile.",
+    )(function)
+
+
+def servers_option(function: Decorated) -> Decorated:
+    """``--server``, as `servers`: who may answer."""
+    return click.option(
+        "--server",
+        "servers",
+        multiple=True,
+        metavar="SPIFFE_ID",
+        callback=_workloads,
+        help="The workload that may answer; may be repeated. By default each one of our own trust domain.",
+    )(function)
+
+
 def trust_domain_option(function: Decorated) -> Decorated:
     """``--trust-domain``: whose bundle it is."""
-    return click.option(
-        "--trust-domain",
-        type=TRUST_DOMAIN,
-        metavar="D",
-        help="Whose bundle it is: spiffe://name, wimse://name, or a bare name, which means spiffe. "
-        "Needed when the bundle does not say so itself.",
+    return named_trust_domain_option(
+        "Whose bundle it is: spiffe://name, wimse://name, or a bare name, which means spiffe. "
+        "Needed when the bundle does not say so itself."
     )(function)
+
+
+def named_trust_domain_option(text: str) -> Callable[[Decorated], Decorated]:
+    """``--trust-domain`` with another help text."""
+    return click.option("--trust-domain", metavar="D", callback=_domain, help=text)

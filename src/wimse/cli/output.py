@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from wimse.errors import Refused, WimseError
+from wimse.errors import ConfigurationError, Refused, WimseError
 
 __all__ = [
     "Failed",
@@ -104,9 +104,9 @@ def print_json(document: object) -> None:
 
 def print_bytes(data: bytes) -> None:
     """Write bytes to stdout exactly as they are."""
-    stream = click.get_binary_stream("stdout")
-    stream.write(data)
-    stream.flush()
+    sys.stdout.flush()
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
 
 
 def to_json_value(value: object) -> Any:
@@ -167,10 +167,12 @@ def show_refusal(error: WimseError, *, as_json: bool, more: Mapping[str, object]
 
 def show_error(message: str, *, as_json: bool, error: WimseError | None = None) -> None:
     """Print why a command could not do its work: a document on stdout, or one sentence on stderr."""
+    if error is not None and isinstance(error, ConfigurationError):
+        error = None  # its reason says no more than that it is one
     if as_json:
         print_json({"error": message, **(refusal_document(error) if error is not None else {})})
         return
-    reason = f" [{error.reason.code}]" if error is not None and error.reason.code != "configuration" else ""
+    reason = f" [{error.reason.code}]" if error is not None else ""
     click.secho(f"Error: {clean_lines(message)}{reason}", err=True, color=_colour(), fg="red")
 
 

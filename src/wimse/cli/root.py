@@ -79,12 +79,12 @@ class Program(LazyGroup):
             )
         )
 
-    def main(  # type: ignore[override]  # one signature instead of click's overloads
+    def main(
         self,
         args: Sequence[str] | None = None,
         prog_name: str | None = "wimse",
         complete_var: str | None = None,
-        standalone_mode: bool = True,  # noqa: FBT001, FBT002 - click's signature
+        standalone_mode: bool = True,
         **extra: Any,
     ) -> Any:
         """Run the program; ends the process with the exit status unless `standalone_mode` is false."""
@@ -110,7 +110,7 @@ class Program(LazyGroup):
         return status
 
 
-def _show_version(context: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click calls it
+def _show_version(context: click.Context, _: click.Parameter, value: bool) -> None:
     if value and not context.resilient_parsing:
         click.echo(f"wimse {__version__}")
         context.exit()
@@ -120,10 +120,11 @@ def _show_click(error: click.ClickException, *, as_json: bool) -> None:
     if isinstance(error, Unusable | Failed):
         show_error(error.message, as_json=as_json, error=error.cause)
         return
-    message = "a command is missing" if isinstance(error, click.exceptions.NoArgsIsHelpError) else error.format_message()
+    helpless = isinstance(error, click.exceptions.NoArgsIsHelpError)
+    message = "a command is missing" if helpless else error.format_message()
     context = error.ctx if isinstance(error, click.UsageError) else None
     if not as_json and context is not None:
-        if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        if helpless:
             click.echo(context.get_help(), err=True)
             return
         click.echo(f"{context.get_usage()}\nTry '{clean(context.command_path)} --help' for help.\n", err=True)

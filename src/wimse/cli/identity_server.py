@@ -1,0 +1,120 @@
+"""``wimse identity-server``: the issuer of this machine's identities, as a process."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from wimse.cli import inputs, output
+from wimse.cli.options import json_option, named_trust_domain_option
+
+if TYPE_CHECKING:
+    from wimse.credentials import TrustDomain
+    from wimse.workload_api import ServerConfig
+
+__all__ = ["identity_server"]
+
+
+@click.group()
+def identity_server() -> None:
+    """Issue identities to the workloads of this machine."""
+
+
+@identity_server.command()
+@click.option("--config", "config_path", metavar="F", help="A TOML file; the other options override it.")
+@named_trust_domain_option("Such as example.com or wimse://example.com. Default example.com.")
+@click.option("--socket", metavar="S", help="Such as unix:///run/wimse.sock. Default unix:///tmp/spire.sock.")
+@click.option("--scheme", type=click.Choice(["spiffe", "wimse"]), help="Of the identities in WITs. Default spiffe.")
+@json_option
+def run(
+    config_path: str | None,
+    trust_domain: TrustDomain | None,
+    socket: str | None,
+    scheme: str | None,
+    as_json: bool,
+) -> None:
+    """Serve the SPIFFE Workload API on a Unix socket until SIGINT or SIGTERM.
+
+    One line on stdout says when it is ready; with --json it is a document. Logs go to stderr. Signing keys are new at
+    each start and are kept in memory only.
+
+    \b
+    Example:
+      wimse identity-server run --trust-domain example.com --socket unix:///tmp/spire.sock
+    """
+    config = _configuration(config_path, trust_domain, socket, scheme)
+
+    def ready() -> None:
+        domain, path = f"{config.scheme}://{config.trust_domain}", config.socket_path()
+        text = json.dumps({"ready": True, "trust_domain": domain, "socket": f"unix://{path}"})
+        click.echo(text if as_json else f"ready: {domain} on unix://{output.clean(path)}")
+
+    _log_to_stderr()
+    _serve(config, ready)
+
+
+def _configuration(
+    path: str | None, trust_domain: TrustDomain | None, socket: str | None, scheme: str | None
+) -> ServerConfig:
+    """The file's configuration, with what the options say in its place, checked as a whole."""
+    import msgspec
+
+    from wimse.workload_api import ServerConfig, load_config
+
+    changes: dict[str, Any] = {}
+    if trust_domain is not None:
+        changes["trust_domain"] = trust_domain.name
+        if trust_domain.scheme != "spiffe":  # a bare name means spiffe, and says nothing against the file
+            changes["scheme"] = trust_domain.scheme
+    if socket is not None:
+        changes["socket"] = socket
+    if scheme is not None:
+        changes["scheme"] = scheme
+    with inputs.unusable("the configuration"):
+        config = msgspec.structs.replace(ServerConfig() if path is None else load_config(path), **changes)
+        config.check()
+    return config
+
+
+def _log_to_stderr() -> None:
+    import logging
+
+    handler = logging.StreamHandler()  # of stderr
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logger = logging.getLogger("wimse")
+    logger.handlers[:] = [handler]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+def _serve(config: ServerConfig, ready: Any) -> None:
+    """Serve until a signal asks to stop.
+
+    Raises:
+        Failed: when the server cannot start.
+    """
+    import asyncio
+    import contextlib
+    import signal
+
+    from wimse.errors import ConfigurationError
+    from wimse.workload_api import serve
+
+    async def serve_until_told() -> None:
+        serving = asyncio.ensure_future(serve(config, ready=ready))
+        told = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, told.set)  # a second one changes nothing
+        telling = asyncio.ensure_future(told.wait())
+        await asyncio.wait((serving, telling), return_when=asyncio.FIRST_COMPLETED)
+        telling.cancel()
+        serving.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await serving
+
+    try:
+        asyncio.run(serve_until_told())
+    except ConfigurationError as error:  # the configuration is sound, so it is this machine that does not permit it
+        raise output.Failed(error.detail, error) from None
