@@ -43,7 +43,7 @@ from wimse.servers.inbound import (
     safe_scope,
     without_unseen_extensions,
 )
-from wimse.servers.outbound import CLOSED, Answer, receive_of, send_problem
+from wimse.servers.outbound import CLOSED, Answer, receive_of, send_problem, unsigned
 from wimse.servers.problem import Problem
 
 __all__ = ["WimseMiddleware"]
