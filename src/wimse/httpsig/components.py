@@ -130,7 +130,7 @@ def component_value(identifier: ComponentIdentifier, message: Message, request: 
             `component_absent`; `component_value_invalid` for a value outside ASCII.
     """
     source = _source(identifier, message, request)
-    parameters = {key: value for key, value in identifier.parameters if key != "req"}
+    parameters = {key: value for key, value in identifier.parameters if (key, value) != ("req", True)}
     if identifier.name == "@query-param":
         return _query_parameter(source, parameters)
     if parameters:
