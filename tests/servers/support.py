@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -194,7 +194,7 @@ async def call(
         received += 1
         return messages[received - 1] if received <= len(messages) else {"type": "http.disconnect"}
 
-    async def send(message: Message) -> None:
+    async def send(message: MutableMapping[str, Any]) -> None:
         sent.append(dict(message))
 
     options = {"authenticator": authenticator(), "source": SERVER, **options}
