@@ -174,6 +174,13 @@ def test_the_host_is_what_is_sent(way: Way) -> None:
     authenticated(server.recorded[0], "http://orders.example")
 
 
+@every_way
+def test_a_second_host_is_not_sent(way: Way) -> None:
+    with raw_server() as server, pytest.raises(ConfigurationError, match="Host"):
+        way.send(get(server.origin, headers=[("Host", "a.example"), ("Host", "b.example")]))
+    assert server.recorded == []
+
+
 # ------------------------------------------------------------------------------------------------------- every hop
 
 

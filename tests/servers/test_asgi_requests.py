@@ -267,12 +267,13 @@ async def test_content_at_the_limit_passes() -> None:
     [
         [(b"x", b"y")] * 128,
         [(b"x", b"y" * 8192)],
+        [(b"traceparent", b"y" * 1_048_576)],
         [(b"workload-identity-token", b"y" * 65_536)],
         [(b"Signature", b"y" * 16_384)],
     ],
 )
 async def test_a_head_over_its_limits_is_refused_before_anything_is_read(added: list[tuple[bytes, bytes]]) -> None:
-    """HT-20."""
+    """HT-20, MW-15."""
     sent = signed()
     exchange = await call(scope_of(sent, headers=[*lines_of(sent), *added]))
     assert_refused(exchange, 431, "limit")
@@ -315,7 +316,57 @@ async def test_after_the_content_the_application_gets_nothing_but_the_end() -> N
     assert got == [{"type": "http.request", "body": b"hello", "more_body": False}, {"type": "http.disconnect"}]
 
 
+async def test_trailers_are_not_fields_of_the_head() -> None:
+    """SB-36, DG-23: nor of the application's head, where one would stand beside the fields that were verified."""
+    late = (b"authorization", b"Bearer of-nobody")
+    sent = signed()
+    scope = scope_of(sent)
+    app = Recorder()
+    wrapped = WimseMiddleware(app, authenticator=authenticator(), source=SERVER)
+
+    async def receive() -> Any:
+        scope["headers"].append(late)
+        return {"type": "http.request", "body": b"hello"}
+
+    async def send(_: Any) -> None:
+        pass
+
+    await wrapped(scope, receive, send)
+    assert late in scope["headers"]
+    assert late not in app.scopes[0]["headers"]
+    refused_app = Recorder()
+    wrapped = WimseMiddleware(refused_app, authenticator=authenticator(), source=SERVER)
+    sent = signed()
+    for name in (b"signature", b"content-digest"):
+        scope = scope_of(sent, headers=without(sent, name))
+        (late,) = (line for line in lines_of(sent) if line[0] == name)
+        await wrapped(scope, receive, send)
+    assert refused_app.scopes == []
+
+
+async def test_content_cannot_be_changed_after_it_was_verified() -> None:
+    """DG-19."""
+    buffer = bytearray(b"hello")
+
+    def policy(_: Any) -> bool:
+        buffer[:] = b"other"
+        return True
+
+    inbound = [{"type": "http.request", "body": buffer, "more_body": False}]
+    exchange = await call(scope_of(signed()), inbound=inbound, authenticator=authenticator(policy=policy))
+    assert exchange.app.bodies == [b"hello"]
+
+
 # ---------------------------------------------------------------------------------- what authentication decides
+
+
+async def test_a_valid_token_alone_exposes_no_identity() -> None:
+    """WT-40: not to the policy either."""
+    asked: list[Any] = []
+    judge = authenticator(policy=lambda identity: asked.extend([identity]) is None)
+    exchange = await call(scope_of(signed(), method="PUT"), authenticator=judge)
+    assert_refused(exchange, 400, "signature")
+    assert asked == []
 
 
 async def test_a_replay_is_refused() -> None:

@@ -137,8 +137,10 @@ class WimseMiddleware:
             raise ConfigurationError("this kind of ASGI scope is not known, and so not served")
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # Now, and not after the content: some servers add trailers to these fields, which were not in the head.
+        inner = safe_scope(scope)
         if scope.get("raw_path") in self._exempt:
-            await self._app(safe_scope(scope), receive, send)
+            await self._app(inner, receive, send)
             return
         try:
             admitted = await self._admit(scope, receive)
@@ -151,7 +153,7 @@ class WimseMiddleware:
             await send_problem(send, CLOSED, head_only=scope["method"] == "HEAD")
             return
         if admitted is not None:
-            await self._run(admitted, scope, receive, send)
+            await self._run(admitted, inner, receive, send)
 
     async def _admit(self, scope: Scope, receive: Receive) -> _Admitted | None:
         """Everything that comes before the application; None when the caller has gone away."""
@@ -174,9 +176,8 @@ class WimseMiddleware:
         except WimseError as error:
             raise Unavailable(Reason.RESPONSE_NOT_SIGNABLE, str(error)) from error
 
-    async def _run(self, admitted: _Admitted, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _run(self, admitted: _Admitted, inner: Scope, receive: Receive, send: Send) -> None:
         required = self._authenticator.response_must_be_signed(admitted.caller)
-        inner = safe_scope(scope)
         inner[EXTENSION] = admitted.caller
         if self._source is None or not (required or self._sign_all):
             await self._app(inner, receive_of(receive, admitted.content), unsigned(send))

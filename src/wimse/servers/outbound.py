@@ -143,6 +143,8 @@ class Answer:
         fields = Fields.from_bytes(lines)
         if not empty:
             fields = fields.without(*_FRAMING).adding(("content-length", str(len(content))))
+        elif status == 204:  # RFC 9110 §8.6: none here, while with HEAD and 304 it speaks of the other answer
+            fields = fields.without(*_FRAMING)
         return self._sign(Response(status=status, fields=fields), content)
 
     async def _refuse(self, why: str) -> None:
