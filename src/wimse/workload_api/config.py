@@ -135,6 +135,8 @@ def load_config(path: str | os.PathLike[str]) -> ServerConfig:
             data = file.read(MAX_CONFIG_BYTES + 1)
     except OSError as error:
         raise ConfigurationError(f"cannot read {os.fspath(path)}: {error.strerror}") from None
+    except ValueError:  # a NUL
+        raise ConfigurationError("the name of the configuration is not one that a file can have") from None
     if len(data) > MAX_CONFIG_BYTES:
         raise ConfigurationError(f"{os.fspath(path)} is larger than {MAX_CONFIG_BYTES} bytes")
     try:
