@@ -127,7 +127,7 @@ def sign(  # noqa: PLR0917 - click passes by name
     Example:
       wimse httpsig sign request.http --key key.json --cover '"@method" "@path" "content-digest"' --keyid k1
     """
-    from wimse.httpsig import make_signature, parse_signatures
+    from wimse.httpsig import SignatureInput, make_signature, parse_signatures
 
     inputs.refuse_two_stdins(message, key, request_path)
     if no_created and created is not None:
@@ -143,6 +143,7 @@ def sign(  # noqa: PLR0917 - click passes by name
         "tag": tag,
     }
     parameters = {name: value for name, value in own.items() if value is not None} | _parameters(extra)
+    SignatureInput.build(components, parameters)  # wrong options are told before the message is looked at
     file = inputs.read_message(message, scheme=scheme)
     request = inputs.read_request(request_path, file, scheme=scheme)
     if any(each.label == label for each in parse_signatures(file.message.fields)):

@@ -121,7 +121,7 @@ def _show_click(error: click.ClickException, *, as_json: bool) -> None:
         show_error(error.message, as_json=as_json, error=error.cause)
         return
     helpless = isinstance(error, click.exceptions.NoArgsIsHelpError)
-    message = "a command is missing" if helpless else error.format_message()
+    message = "a command is missing" if helpless else " ".join(error.format_message().split())
     context = error.ctx if isinstance(error, click.UsageError) else None
     if not as_json and context is not None:
         if helpless:

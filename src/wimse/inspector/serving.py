@@ -9,6 +9,7 @@ from granian.constants import Interfaces
 from granian.server import Server
 
 from wimse.errors import ConfigurationError
+from wimse.inspector.app import application
 
 __all__ = ["serve_page"]
 
@@ -32,7 +33,7 @@ def serve_page(port: int, *, ready: Callable[[], None]) -> None:
         except OSError as error:
             raise ConfigurationError(f"cannot listen on {_ADDRESS}:{port}: {error.strerror}") from None
     server = Server(
-        "wimse.inspector.app:application",
+        f"{application.__module__}:{application.__qualname__}",  # loaded anew in the worker's process
         factory=True,
         address=_ADDRESS,
         port=port,

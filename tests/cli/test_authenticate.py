@@ -1,0 +1,216 @@
+"""`wimse authenticate`: complete, for requests and for responses."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.cli.support import Outcome, Run, process
+from wimse.authentication import Authenticator, any_trusted
+from wimse.credentials import WorkloadCredential
+from wimse.httpsig import Fields, Request, Response
+from wimse.profiles.http_signature import REVISION_07, SignatureSettings, SignedRequest, sign_request
+from wimse.stores.memory import MemoryReplayStore
+from wimse.testing import InMemoryTrustDomain
+
+NOW = 1_788_298_930
+AUDIENCE = "https://orders.example/items"
+BODY = b'{"flavor": "vanilla"}'
+SETTINGS = SignatureSettings()
+
+
+def to_bytes(message: Request | Response, content: bytes) -> bytes:
+    start = f"{message.method} {message.target} HTTP/1.1" if isinstance(message, Request) else f"HTTP/1.1 {message.status} X"
+    lines = [start, *(f"{name}: {value}" for name, value in message.fields), "", ""]
+    return "\r\n".join(lines).encode("latin-1") + content
+
+
+@dataclass
+class Exchange:
+    """A request, its response, and the bundle, as files."""
+
+    run: Run
+    folder: Path
+    domain: InMemoryTrustDomain
+    client: WorkloadCredential
+    server: WorkloadCredential
+
+    def request(self, *, body: bytes = BODY, must_be_signed: bool = True, nonce: str = "abcd1111") -> SignedRequest:
+        fields = [("Host", "orders.example"), ("Content-Type", "application/json"), ("Authorization", "Bearer x")]
+        head = Request(method="POST", target="/items?a=1", authority="orders.example", fields=Fields(fields))
+        sent = sign_request(
+            head, body, self.client, revision=REVISION_07, settings=SETTINGS, now=NOW, nonce=nonce,
+            require_signed_response=must_be_signed,
+        )  # fmt: skip
+        self.write("request.http", to_bytes(sent.request, body))
+        return sent
+
+    def response(self, sent: SignedRequest, *, body: bytes = b"done", status: int = 200) -> None:
+        entrance = Authenticator(
+            bundles=self.domain.bundles, audience=AUDIENCE, replay=MemoryReplayStore(), policy=any_trusted
+        )
+        content = BODY if "content-digest" in sent.request.fields else b""
+        caller = entrance.authenticate(sent.request, content, now=NOW)
+        head = Response(status=status, fields=Fields([("Content-Type", "text/plain"), ("Date", "today")]))
+        signed = entrance.sign_response(
+            head, body, self.server, request=sent.request, caller=caller, now=NOW, nonce="abcd2222"
+        )
+        self.write("response.http", to_bytes(signed, body))
+
+    def write(self, name: str, data: bytes) -> Path:
+        path = self.folder / name
+        path.write_bytes(data)
+        return path
+
+    def judge_request(self, *more: str, audience: str = AUDIENCE) -> Outcome:
+        return self.judge("request.http", "--audience", audience, *more)
+
+    def judge_response(self, *more: str) -> Outcome:
+        return self.judge("response.http", "--audience", AUDIENCE, "--request", "request.http", *more)
+
+    def judge(self, name: str, *more: str) -> Outcome:
+        return self.run("authenticate", name, "--bundle", "bundle.json", "--now", str(NOW), "--json", *more)
+
+
+@pytest.fixture
+def exchange(run: Run, tmp_path: Path) -> Exchange:
+    domain = InMemoryTrustDomain("spiffe://example.com")
+    document = {**domain.bundle.to_jwks(), "trust_domain": "spiffe://example.com"}
+    (tmp_path / "bundle.json").write_text(json.dumps(document))
+    return Exchange(
+        run, tmp_path, domain, domain.credential("/client", now=NOW), domain.credential("/orders", now=NOW)
+    )
+
+
+def test_a_request_is_authenticated(exchange: Exchange) -> None:
+    exchange.request()
+    document = exchange.judge_request().document
+    assert document["valid"] is True
+    assert document["identity"] == "spiffe://example.com/client"
+    assert document["revision"] == "07"
+    assert document["label"] == "wimse"
+    assert list(document["covered"])[:4] == ["@method", "@path", "@query", "workload-identity-token"]
+    assert document["parameters"]["wimse-aud"] == AUDIENCE
+    assert document["parameters"]["wimse-sign-response"] is True
+
+
+def test_the_same_in_a_process_and_for_people(exchange: Exchange) -> None:
+    exchange.request()
+    outcome = process(
+        "authenticate", "request.http", "--bundle", "bundle.json", "--audience", AUDIENCE, "--now", str(NOW),
+        cwd=exchange.folder,
+    )  # fmt: skip
+    assert (outcome.status, outcome.stderr) == (0, "")
+    assert outcome.text.startswith("valid: spiffe://example.com/client\n")
+
+
+def test_a_response_is_judged_as_its_client_would(exchange: Exchange) -> None:
+    exchange.response(exchange.request())
+    document = exchange.judge_response().document
+    assert document["identity"] == "spiffe://example.com/orders"
+    assert document["parameters"]["wimse-req-nonce"] == "abcd1111"
+    assert document["covered"]["@path;req"] == "/items"
+
+
+def test_a_response_to_another_request_is_refused(exchange: Exchange) -> None:
+    exchange.response(exchange.request())
+    exchange.request(nonce="abcd3333")
+    outcome = exchange.judge_response()
+    assert (outcome.status, outcome.document["reason"]) == (1, "request_nonce_mismatch")
+
+
+def test_an_unsigned_response_counts_only_where_none_was_asked_for(exchange: Exchange) -> None:
+    exchange.write("response.http", b"HTTP/1.1 200 OK\r\n\r\nhello")
+    exchange.request()
+    refused = exchange.judge_response()
+    assert (refused.status, refused.document["reason"]) == (1, "response_unsigned")
+    exchange.request(must_be_signed=False)
+    accepted = exchange.judge_response()
+    assert (accepted.status, accepted.document["identity"], accepted.document["covered"]) == (0, None, {})
+
+
+def test_audiences(exchange: Exchange) -> None:
+    exchange.request()
+    refused = exchange.judge_request(audience="https://orders.example")
+    assert (refused.status, refused.document["reason"]) == (1, "audience_mismatch")
+    assert exchange.judge_request("--audience", "another").status == 0
+    assert exchange.judge("request.http").status == 2
+    assert exchange.judge_request(audience="").status == 2
+
+
+def test_what_belongs_together(exchange: Exchange) -> None:
+    exchange.response(exchange.request())
+    assert exchange.judge("response.http", "--audience", AUDIENCE).status == 2
+    assert exchange.judge_request("--request", "request.http").status == 2
+    assert exchange.judge("response.http", "--request", "response.http").status == 2
+    exchange.write("request.http", b"GET / HTTP/1.1\r\n\r\n")
+    assert exchange.judge_response().status == 2  # nothing that a response could be bound to
+    assert exchange.judge_request("--revision", "99").status == 2
+    assert exchange.judge_request("--scheme", "no scheme").status == 2
+
+
+def test_the_content_is_that_of_the_digest(exchange: Exchange) -> None:
+    exchange.response(exchange.request())
+    for name, judge in (("request.http", exchange.judge_request), ("response.http", exchange.judge_response)):
+        path = exchange.folder / name
+        path.write_bytes(path.read_bytes() + b"!")
+        outcome = judge()
+        assert (outcome.status, outcome.document["class"]) == (1, "digest")
+
+
+def test_trust(exchange: Exchange) -> None:
+    exchange.request()
+    exchange.write("other.json", InMemoryTrustDomain("spiffe://example.com").bundle.to_json())
+    other = ("authenticate", "request.http", "--bundle", "other.json", "--audience", AUDIENCE, "--now", str(NOW), "--json")
+    assert exchange.run(*other).status == 2
+    assert exchange.run(*other, "--trust-domain", "example.com").document["reason"] == "token_signature_invalid"
+    assert exchange.run(*other, "--trust-domain", "example.org").document["reason"] == "trust_domain_unknown"
+
+
+def test_replay_is_not_judged_between_calls(exchange: Exchange) -> None:
+    exchange.request()
+    assert exchange.judge_request().status == exchange.judge_request().status == 0
+    assert "Replay is judged within this one call only" in exchange.run("authenticate", "--help").text.replace("\n", " ")
+
+
+def changed_bytes(data: bytes, *fields: bytes) -> list[int]:
+    """Positions of the start line and of the values of these fields, thinned where they are long."""
+    end = data.index(b" HTTP/1.1\r\n") if not data.startswith(b"HTTP") else data.index(b" X\r\n")
+    positions = list(range(0 if not data.startswith(b"HTTP") else 9, end))
+    for field in fields:
+        start = data.index(field + b": ") + len(field) + 2
+        stop = data.index(b"\r\n", start)
+        positions.extend(range(start, stop, 1 if stop - start < 120 else 5))
+    return positions
+
+
+COVERED = (b"Content-Type", b"Content-Digest", b"Workload-Identity-Token", b"Signature-Input", b"Signature")
+
+
+def test_any_changed_byte_of_a_request_is_refused(exchange: Exchange) -> None:
+    exchange.request()
+    path = exchange.folder / "request.http"
+    data = path.read_bytes()
+    for position in changed_bytes(data, b"Authorization", *COVERED):
+        changed = bytearray(data)
+        changed[position] ^= 1
+        path.write_bytes(changed)
+        outcome = exchange.judge_request()
+        assert outcome.status == 1, bytes(changed)
+        assert outcome.document["valid"] is False
+
+
+def test_any_changed_byte_of_a_response_is_refused(exchange: Exchange) -> None:
+    exchange.response(exchange.request())
+    path = exchange.folder / "response.http"
+    data = path.read_bytes()
+    for position in changed_bytes(data, *COVERED):
+        if 9 + data[9:].index(b" ") <= position < data.index(b"\r\n"):
+            continue
+        changed = bytearray(data)
+        changed[position] ^= 1
+        path.write_bytes(changed)
+        assert exchange.judge_response().status == 1, bytes(changed)
