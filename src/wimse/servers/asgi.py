@@ -43,6 +43,7 @@ from wimse.servers.inbound import (
     safe_scope,
     without_unseen_extensions,
 )
+from wimse.servers.lifespan import run_lifespan
 from wimse.servers.outbound import CLOSED, Answer, receive_of, send_problem, unsigned
 from wimse.servers.problem import Problem
 
@@ -82,8 +83,9 @@ class WimseMiddleware:
         Args:
             app: an ASGI application, or the next middleware.
             authenticator: says who calls.
-            source: of our own credential, to sign answers with. With None a request for a signed answer gets 501
-                before the application is called.
+            source: of our own credential, to sign answers with. One that is opened with ``async with``, such as
+                `WorkloadAPISource`, is opened and closed with the server (ASGI lifespan). With None a request for a
+                signed answer gets 501 before the application is called.
             scheme: by which callers reach us; never taken from a message.
             path_prefix: what a proxy before us takes off the path, if it does. Default nothing.
             max_body_bytes: of a request's content. Default 1 MiB.
@@ -128,7 +130,7 @@ class WimseMiddleware:
         if kind == "http":
             await self._serve(scope, receive, send)
         elif kind == "lifespan":
-            await self._app(scope, receive, send)
+            await run_lifespan(self._app, self._source, scope, receive, send)
         elif kind == "websocket":
             _LOG.info("refused: websocket", extra={"reason": "websocket"})
             await receive()
