@@ -39,7 +39,7 @@ async def run_lifespan(
         await source.__aenter__()
     except WimseError as error:
         # Without an identity and bundles nobody could be let in, and no answer be signed: better not to start.
-        _LOG.error("not started: %s", error, extra={"reason": error.reason.code})  # noqa: TRY400 - the reason is all
+        _LOG.error("not started: %s", error, extra={"reason": error.reason.code})
         await send({"type": "lifespan.startup.failed", "message": str(error)})
         return
     try:
