@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
 from typing import Any, Self
 
 import pytest
@@ -39,10 +40,10 @@ class Server:
         self.log = log
         self.messages = ["lifespan.startup", "lifespan.shutdown"]
 
-    async def receive(self) -> dict[str, str]:
+    async def receive(self) -> dict[str, Any]:
         return {"type": self.messages.pop(0)}
 
-    async def send(self, message: dict[str, Any]) -> None:
+    async def send(self, message: MutableMapping[str, Any]) -> None:
         self.log.append(message["type"])
 
 
