@@ -71,6 +71,7 @@ def test_what_is_signed_is_what_is_sent(way: Way, url: str, target: bytes) -> No
     assert caller.covered["@query"] == "?" + (query.decode() if mark else "")
     assert response.content == b"answer"
     assert response.extensions["wimse"].identity == DOMAIN.identity("/server")
+    assert "network_stream" not in response.extensions
 
 
 @every_way
@@ -465,6 +466,7 @@ def test_the_environment_does_not_lead_requests_elsewhere(way: Way, monkeypatch:
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
         monkeypatch.setenv(name.lower(), "http://127.0.0.1:9")
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere")
     with raw_server() as server:
         way.send(get(server.origin))
         rule = client_authenticator()._server

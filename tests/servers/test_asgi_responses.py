@@ -187,6 +187,7 @@ async def test_an_application_without_end_is_stopped() -> None:
     assert_problem(exchange, 501, "unavailable")
     assert isinstance(seen[0], OSError)
     assert seen[1] == {"type": "http.disconnect"}
+    assert exchange.received == 1  # told by us: the server would let it wait
 
 
 async def test_streams_flow_where_signing_is_for_those_who_ask() -> None:

@@ -28,8 +28,9 @@ __all__ = [
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
+# As servers and tests annotate their own: some by mapping, some by dict.
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
 
 EXTENSION: Final = "wimse"
 
