@@ -176,7 +176,7 @@ def receive_of(receive: Receive, content: bytes, answer: Answer | None = None) -
         if pending:
             return {"type": "http.request", "body": pending.pop(), "more_body": False}
         while answer is None or not answer.refused:
-            message = await receive()
+            message: Message = await receive()
             if message["type"] == "http.disconnect":
                 return message
         return {"type": "http.disconnect"}
