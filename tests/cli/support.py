@@ -46,7 +46,9 @@ def environment(**more: str) -> dict[str, str]:
 def process(*arguments: str | Path, stdin: bytes = b"", cwd: Path | None = None, **more: str) -> Outcome:
     """Run the program as a process."""
     command = [sys.executable, "-m", "wimse", *map(str, arguments)]
-    made = subprocess.run(command, input=stdin, capture_output=True, cwd=cwd, env=environment(**more), timeout=60)
+    made = subprocess.run(
+        command, input=stdin, capture_output=True, cwd=cwd, env=environment(**more), timeout=60, check=False
+    )
     return Outcome(made.returncode, made.stdout, made.stderr.decode())
 
 

@@ -1,4 +1,4 @@
-"""Bad input to every command: a clear error, the stated exit status, one document with --json, and nothing left behind."""
+"""Bad input to every command: a clear error, its exit status, one document with --json, and nothing left behind."""
 
 from __future__ import annotations
 
@@ -14,7 +14,18 @@ from wimse.testing import InMemoryTrustDomain
 
 NOW = "1788298930"
 GOOD = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
-GARBAGE = [b"", b"\0", b"\xff\xfe\x00", b"{", b"[]", b"null", b'{"keys": 1}', b"-----BEGIN X-----", b"[" * 5000, b"a.b.c"]
+GARBAGE = [
+    b"",
+    b"\0",
+    b"\xff\xfe\x00",
+    b"{",
+    b"[]",
+    b"null",
+    b'{"keys": 1}',
+    b"-----BEGIN X-----",
+    b"[" * 5000,
+    b"a.b.c",
+]
 
 
 @pytest.fixture
@@ -56,8 +67,10 @@ def check(outcome: Outcome, *, as_json: bool) -> None:
 
 
 @pytest.mark.parametrize("as_json", [False, True], ids=["plain", "json"])
-@pytest.mark.parametrize(("command", "name", "status"), CASES, ids=lambda case: str(case))
-def test_garbage(run: Run, files: Path, command: list[str], name: str, status: int, as_json: bool) -> None:
+@pytest.mark.parametrize(("command", "name", "status"), CASES, ids=str)
+def test_garbage(  # noqa: PLR0917 - pytest passes by name
+    run: Run, files: Path, command: list[str], name: str, status: int, as_json: bool
+) -> None:
     more = ["--json"] if as_json else []
     before = {each.name for each in files.iterdir()}
     for garbage in GARBAGE:
@@ -71,8 +84,8 @@ def test_garbage(run: Run, files: Path, command: list[str], name: str, status: i
 
 
 @pytest.mark.parametrize("as_json", [False, True], ids=["plain", "json"])
-@pytest.mark.parametrize(("command", "name", "status"), CASES, ids=lambda case: str(case))
-def test_a_missing_file_a_folder_and_an_unusable_name(
+@pytest.mark.parametrize(("command", "name", "status"), CASES, ids=str)
+def test_a_missing_file_a_folder_and_an_unusable_name(  # noqa: PLR0917 - the same
     run: Run, files: Path, command: list[str], name: str, status: int, as_json: bool
 ) -> None:
     del status

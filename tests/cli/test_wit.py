@@ -87,7 +87,8 @@ def test_a_map_of_bundles(run: Run, tmp_path: Path, domain: InMemoryTrustDomain,
     assert verified(run, token, path)["reason"] == "json_duplicate_member"
     write_json(path, {"trust_domains": {"example.com": jwks, "spiffe://example.com": {"keys": []}}})
     assert verified(run, token, path)["reason"] == "bundle_malformed"
-    for wrong in ({}, [], {"example.com": []}, {"EXAMPLE": jwks}, "example.com"):
+    wrongs: list[object] = [{}, [], {"example.com": []}, {"EXAMPLE": jwks}, "example.com"]
+    for wrong in wrongs:
         assert "error" in verified(run, token, write_json(path, {"trust_domains": wrong}))
 
 

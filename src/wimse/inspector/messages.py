@@ -25,6 +25,7 @@ from wimse.profiles.http_signature import REVISION_07, SignatureSettings
 __all__ = ["explain_message"]
 
 _REVISION = REVISION_07
+_LONGEST = ("created", "expires", int(SignatureSettings().max_lifetime.total_seconds()))
 
 
 def explain_message(
@@ -85,12 +86,14 @@ def _signature_steps(
     title = f"Signature {signature.label}"
     metadata = signature.input
     parameters = tuple((name, value_text(value)) for name, value in metadata.parameters.items())
+    times = [(name, metadata.parameters.get(name)) for name in ("created", "expires")]
+    in_profile = metadata.text("tag") == _REVISION.tag
     steps = [
         _coverage_step(title, signature, file, request),
         Step(f"{title}: parameters", Outcome.SAID, "What its maker says of it. They are signed too.", parameters),
-        times_step(f"{title}: times", ((name, metadata.parameters.get(name)) for name in ("created", "expires")), now),
+        times_step(f"{title}: times", times, now, longest=_LONGEST if in_profile else None),
     ]
-    if metadata.text("tag") == _REVISION.tag:
+    if in_profile:
         steps.append(_profile_step(f"{title}: the WIMSE profile", signature, file, now, request))
     return [*steps, _check_step(title, signature, file, key, request)]
 
@@ -119,7 +122,6 @@ def _profile_step(
         components_if_present=_REVISION.request_if_present if is_request else _REVISION.response_if_present,
         parameters=_REVISION.request_parameters if is_request else _REVISION.response_parameters,
         forbidden_parameters=_REVISION.request_forbidden if is_request else _REVISION.response_forbidden,
-        max_lifetime=SignatureSettings().max_lifetime,
     )
     # The times have a step of their own; here they are judged as of when the signature says that it was made.
     created = signature.input.integer("created")

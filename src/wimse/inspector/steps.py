@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from wimse.errors import Refused, WimseError
+from wimse.errors import Reason, Refused, WimseError
 
 __all__ = ["Explanation", "Outcome", "Step", "failed", "times_step", "value_text"]
 
@@ -88,17 +88,21 @@ def value_text(value: object) -> str:
     return str(value)
 
 
-def times_step(title: str, times: Iterable[tuple[str, object]], now: int) -> Step:
+def times_step(
+    title: str, times: Iterable[tuple[str, object]], now: int, *, longest: tuple[str, str, int] | None = None
+) -> Step:
     """Set times beside the clock.
 
     Args:
         title: of the step.
         times: name and value; those that are no whole numbers are left to others to judge.
         now: seconds since 1970.
+        longest: names of begin and end, and the longest life in seconds that our own verifiers accept.
     """
+    known = dict(times)
     facts: list[tuple[str, str]] = []
     wrong: list[str] = []
-    for name, value in times:
+    for name, value in known.items():
         if type(value) is not int:
             continue
         facts.append((name, _time_text(value, now)))
@@ -109,10 +113,17 @@ def times_step(title: str, times: Iterable[tuple[str, object]], now: int) -> Ste
     if not facts:
         return Step(title, Outcome.SAID, "It carries no times.")
     if wrong:
-        return Step(
-            title, Outcome.FAILED, "; ".join(wrong).capitalize() + ". A verifier allows for 30 s.", tuple(facts)
-        )
+        text = "; ".join(wrong)
+        return Step(title, Outcome.FAILED, f"{text}. A verifier allows for 30 s by default.", tuple(facts))
+    if longest is not None and (life := _life(known, longest)) > longest[2]:
+        text = f"It lives {life} s; the verifiers of this package accept {longest[2]} s at most."
+        return Step(title, Outcome.FAILED, text, tuple(facts), reason=Reason.SIGNATURE_LIFETIME.code)
     return Step(title, Outcome.OK, "Valid at this time.", tuple(facts))
+
+
+def _life(times: Mapping[str, object], names: tuple[str, str, int]) -> int:
+    begin, end = times.get(names[0]), times.get(names[1])
+    return end - begin if type(begin) is int and type(end) is int else 0
 
 
 def _time_text(seconds: int, now: int) -> str:
