@@ -103,7 +103,7 @@ def test_both_messages_are_accepted_as_they_are() -> None:
 
 @pytest.mark.parametrize("part", ["method", "target"])
 def test_no_byte_of_the_request_line_can_be_changed(part: str) -> None:
-    """HS-01, HS-38, HT-05, HT-08, MW-05."""
+    """HS-01, HS-38, HT-08, MW-05."""
     reasons = {
         mutant: judge_request(partial(with_part, SENT.request, part, mutant))
         for mutant in text_mutants(getattr(SENT.request, part))
@@ -130,7 +130,7 @@ def test_no_bit_of_the_content_of_a_request_can_be_changed() -> None:
 
 
 def test_no_bit_of_the_signature_of_a_request_can_be_changed() -> None:
-    """CR-12, MW-05: in its bytes, written canonically again."""
+    """MW-05: in its bytes, written canonically again."""
     request = SENT.request
     value = base64.b64decode(request.fields.values("signature")[0].removeprefix("wimse=:").removesuffix(":"))
     for bit in range(len(value) * 8):

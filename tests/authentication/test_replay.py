@@ -80,7 +80,7 @@ def twin_of(member: str) -> str:
 
 
 def test_servers_that_share_a_store_share_what_they_have_seen(authenticate: Authenticate) -> None:
-    """RP-03, RP-04: without sharing a replay to the other one succeeds, which the store's docstring says."""
+    """RP-03: without sharing a replay to the other one succeeds, which the store's docstring says."""
     shared = MemoryReplayStore()
     request = forge_request()
     assert authenticate(entrance(replay=shared), request, CONTENT, NOW).identity == CALLER.identity

@@ -442,7 +442,7 @@ def test_a_wrong_clock_gives_only_errors_of_time(authenticate: Authenticate, shi
 
 
 def test_a_signature_older_than_its_wit_is_accepted(authenticate: Authenticate) -> None:
-    """The own rule of TM-15 is not to look: the key may be older than its newest WIT."""
+    """Not looked at, neither refused nor logged: the key may be older than its newest WIT."""
     credential: WorkloadCredential = DOMAIN.credential("/caller", now=NOW)
     request = forge_request(credential, parameters=request_parameters(created=NOW - 100, expires=NOW + 60))
     assert authenticate(entrance(), request, CONTENT, NOW).identity == CALLER.identity
