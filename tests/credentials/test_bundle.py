@@ -40,7 +40,7 @@ def certificate(key: Any) -> bytes:
     first = x509.load_der_x509_certificate(issue_x509_authority(SPIFFE, ISSUER, not_before=NOW, not_after=NOW + 9))
     builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).serial_number(1)
     builder = builder.not_valid_before(first.not_valid_before_utc).not_valid_after(first.not_valid_after_utc)
-    signed = builder.public_key(key.public_key()).sign(ISSUER.native, hashes.SHA256())  # type: ignore[arg-type]  # P-256
+    signed = builder.public_key(key.public_key()).sign(ISSUER.native, hashes.SHA256())
     return signed.public_bytes(serialization.Encoding.DER)
 
 
@@ -146,16 +146,16 @@ def test_keys_are_a_list_of_objects(keys: object) -> None:
 def test_sequence_and_refresh_hint_are_whole_numbers(value: object) -> None:
     for name in ("spiffe_sequence", "spiffe_refresh_hint"):
         with refused(Reason.BUNDLE_MALFORMED):
-            parse(**{name: value})
+            TrustBundle.from_jwks(SPIFFE, {"keys": [], name: value})
     assert (parse(spiffe_sequence=0).sequence, parse(spiffe_refresh_hint=5).refresh_hint) == (0, 5)
 
 
 def test_the_limits_are_exact() -> None:
-    assert parse(*[{}] * 256)
+    parse(*[{}] * 256)
     with refused(Reason.BUNDLE_MALFORMED):
         parse(*[{}] * 257)
     data = b'{"keys":[]}'
-    assert TrustBundle.parse(SPIFFE, data.ljust(1_048_576))
+    TrustBundle.parse(SPIFFE, data.ljust(1_048_576))
     with refused(Reason.DOCUMENT_TOO_LARGE):
         TrustBundle.parse(SPIFFE, data.ljust(1_048_577))
     with refused(Reason.JSON_DUPLICATE_MEMBER):
@@ -195,9 +195,10 @@ def test_an_authority_may_have_a_key_that_we_do_not_verify_with(native: Any, mem
 
 
 @pytest.mark.parametrize(
-    "native", [ed448.Ed448PrivateKey.generate(), dsa.generate_private_key(1024), ec.generate_private_key(ec.SECP256K1())],
+    "native",
+    [ed448.Ed448PrivateKey.generate(), dsa.generate_private_key(1024), ec.generate_private_key(ec.SECP256K1())],
     ids=["Ed448", "DSA", "secp256k1"],
-)  # fmt: skip
+)
 def test_an_authority_of_an_unknown_type_is_ignored(native: Any) -> None:
     assert parse({"use": X509_SVID, "x5c": [base64.b64encode(certificate(native)).decode()]}).x509_authorities == ()
 

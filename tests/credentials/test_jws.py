@@ -22,9 +22,21 @@ def test_a_token_is_read_and_nothing_is_said_of_its_truth() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", ".", "..", "...", f"{HEADER}.{PAYLOAD}", f"{HEADER}.{PAYLOAD}.", f"{HEADER}..{SIGNATURE}", f".{PAYLOAD}.{SIGNATURE}",
-     f"{GOOD}.a", f"{GOOD}.a.b", f"{HEADER}..a.b.c", '{"payload":"e30","signatures":[]}'],
-)  # fmt: skip
+    [
+        "",
+        ".",
+        "..",
+        "...",
+        f"{HEADER}.{PAYLOAD}",
+        f"{HEADER}.{PAYLOAD}.",
+        f"{HEADER}..{SIGNATURE}",
+        f".{PAYLOAD}.{SIGNATURE}",
+        f"{GOOD}.a",
+        f"{GOOD}.a.b",
+        f"{HEADER}..a.b.c",
+        '{"payload":"e30","signatures":[]}',
+    ],
+)
 def test_a_token_has_three_parts(text: str) -> None:
     """WT-06, WC-25: neither a JWE, nor an unsecured JWS, nor the JSON serialisation."""
     with refused(Reason.TOKEN_MALFORMED):
@@ -33,10 +45,23 @@ def test_a_token_has_three_parts(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [f"Bearer {GOOD}", f'"{GOOD}"', f"{GOOD} ", f" {GOOD}", f"{GOOD}\n", f"{GOOD}=", f"{GOOD}==", f"{HEADER}=.{PAYLOAD}.{SIGNATURE}",
-     f"{HEADER}.{PAYLOAD[:3]} {PAYLOAD[3:]}.{SIGNATURE}", f"{HEADER}.{PAYLOAD}.{SIGNATURE[:-1]}+", f"{HEADER}.{PAYLOAD}.+/{SIGNATURE[2:]}",
-     f"{HEADER}.{PAYLOAD}.{SIGNATURE}AAA", f"{HEADER}.{PAYLOAD}.\u00e9", f"{HEADER}.{PAYLOAD}.A"],
-)  # fmt: skip
+    [
+        f"Bearer {GOOD}",
+        f'"{GOOD}"',
+        f"{GOOD} ",
+        f" {GOOD}",
+        f"{GOOD}\n",
+        f"{GOOD}=",
+        f"{GOOD}==",
+        f"{HEADER}=.{PAYLOAD}.{SIGNATURE}",
+        f"{HEADER}.{PAYLOAD[:3]} {PAYLOAD[3:]}.{SIGNATURE}",
+        f"{HEADER}.{PAYLOAD}.{SIGNATURE[:-1]}+",
+        f"{HEADER}.{PAYLOAD}.+/{SIGNATURE[2:]}",
+        f"{HEADER}.{PAYLOAD}.{SIGNATURE}AAA",
+        f"{HEADER}.{PAYLOAD}.\u00e9",
+        f"{HEADER}.{PAYLOAD}.A",
+    ],
+)
 def test_what_is_not_base64url_is_refused(text: str) -> None:
     """WT-04, WT-05, WC-25"""
     with refused(Reason.BASE64_MALFORMED):
@@ -52,7 +77,9 @@ def test_each_of_the_twins_of_a_signature_is_refused() -> None:
             UnverifiedJWS.parse(GOOD[:-1] + alphabet[twin])
 
 
-@pytest.mark.parametrize("part", [b"", b"[]", b"1", b"x", b'{"a":NaN}', b'{"a":1e999}', b"\xef\xbb\xbf{}", b'{"a":"\\ud800"}', b"\xff"])
+@pytest.mark.parametrize(
+    "part", [b"", b"[]", b"1", b"x", b'{"a":NaN}', b'{"a":1e999}', b"\xef\xbb\xbf{}", b'{"a":"\\ud800"}', b"\xff"]
+)
 def test_each_part_is_a_json_object(part: bytes) -> None:
     """WT-31"""
     with refused(Reason.JSON_MALFORMED if part else Reason.TOKEN_MALFORMED):
@@ -108,7 +135,7 @@ def test_kid_and_typ_are_strings(value: object) -> None:
 
 def test_the_limits_are_exact() -> None:
     """WT-41, WT-21: 8 KiB for a token, before anything is decoded; 256 bytes for a kid."""
-    assert UnverifiedJWS.parse(GOOD, max_bytes=len(GOOD))
+    UnverifiedJWS.parse(GOOD, max_bytes=len(GOOD))
     with refused(Reason.TOKEN_TOO_LARGE):
         UnverifiedJWS.parse(GOOD, max_bytes=len(GOOD) - 1)
     with refused(Reason.TOKEN_MALFORMED):

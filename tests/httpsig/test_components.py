@@ -40,9 +40,27 @@ def test_the_order_of_parameters_is_kept_and_makes_no_other_identifier() -> None
 
 @pytest.mark.parametrize(
     "text",
-    ["", "Content-Type", "@Method", "a b", "@", "a@b", "\u00e9", "a\n", '"', '"a', '"A"', '""', '"a"x', '"a";', '"\u00e9"',
-     '"a" "b"', '"a\\', '"a";B'],
-)  # fmt: skip
+    [
+        "",
+        "Content-Type",
+        "@Method",
+        "a b",
+        "@",
+        "a@b",
+        "\u00e9",
+        "a\n",
+        '"',
+        '"a',
+        '"A"',
+        '""',
+        '"a"x',
+        '"a";',
+        '"\u00e9"',
+        '"a" "b"',
+        '"a\\',
+        '"a";B',
+    ],
+)
 def test_a_name_that_no_component_can_have_is_refused(text: str) -> None:
     """SB-13, SB-22, RF-03: upper case among them."""
     with refused(Reason.COMPONENT_UNKNOWN):
@@ -65,10 +83,25 @@ def test_a_parameter_is_a_flag_or_a_string(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ['"a";zzz', '"a";sf', '"a";key="x"', '"a";bs', '"a";tr', '"a";bs;sf', '"a";bs;key="x"', '"a";req="x"', '"@method";req="x"',
-     '"@method";a', '"@path";name="a"', '"@status";sf', '"@query-param"', '"@query-param";name', '"@query-param";name="q";a',
-     '"@query-param";other="q"'],
-)  # fmt: skip
+    [
+        '"a";zzz',
+        '"a";sf',
+        '"a";key="x"',
+        '"a";bs',
+        '"a";tr',
+        '"a";bs;sf',
+        '"a";bs;key="x"',
+        '"a";req="x"',
+        '"@method";req="x"',
+        '"@method";a',
+        '"@path";name="a"',
+        '"@status";sf',
+        '"@query-param"',
+        '"@query-param";name',
+        '"@query-param";name="q";a',
+        '"@query-param";other="q"',
+    ],
+)
 def test_a_parameter_that_is_not_understood_is_refused(text: str) -> None:
     """SB-07, SB-08, SB-31, SB-32, RF-04, RF-05, RF-06, RF-07: none is ignored."""
     with refused(Reason.COMPONENT_PARAMETER_UNKNOWN):
@@ -105,6 +138,15 @@ def test_a_value_outside_ascii_is_refused(char: str) -> None:
         value("a", Request(method="GET", target="/", fields=Fields([("a", f"x{char}")])))
 
 
+@pytest.mark.parametrize("target", ["/a\nb", "/a\u00e9", "/ ", " /"])
+def test_a_derived_value_outside_printable_ascii_is_refused_whoever_let_it_in(target: str) -> None:
+    """SB-14, SB-21, RF-08: below the check of the request itself."""
+    request = Request(method="GET", target="/")
+    object.__setattr__(request, "target", target)
+    with refused(Reason.COMPONENT_VALUE_INVALID):
+        value("@request-target", request)
+
+
 def test_req_takes_the_requests_value() -> None:
     """RF-13"""
     assert value('"@method";req', RESPONSE, REQUEST) == "POST"
@@ -128,8 +170,18 @@ def test_req_without_the_request_at_hand_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["@method", "@target-uri", "@authority", "@scheme", "@request-target", "@path", "@query", '"@query-param";name="q"']
-)  # fmt: skip
+    "text",
+    [
+        "@method",
+        "@target-uri",
+        "@authority",
+        "@scheme",
+        "@request-target",
+        "@path",
+        "@query",
+        '"@query-param";name="q"',
+    ],
+)
 def test_a_response_has_no_component_of_a_request(text: str) -> None:
     """SB-10: not without req."""
     with refused(Reason.COMPONENT_NOT_APPLICABLE):

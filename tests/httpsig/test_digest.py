@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import gzip
+import hmac
 import time
 
 import pytest
 
 from tests.refusals import refused
 from wimse.errors import ConfigurationError, Reason
-from wimse.httpsig import Fields, Limits, check_content_digest, content_digest
+from wimse.httpsig import Fields, Limits, check_content_digest, content_digest, digest
 
 BODY = b'{"hello": "world"}'
 EMPTY = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
@@ -44,9 +45,28 @@ def test_the_right_digest_is_accepted_and_changed_content_is_not(algorithms: lis
             check(value, changed)
 
 
+def test_digests_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CR-23: each comparison goes through hmac.compare_digest, which still decides."""
+    compared: list[bool] = []
+
+    def recording(one: bytes, other: bytes) -> bool:
+        compared.append(hmac.compare_digest(one, other))
+        return compared[-1]
+
+    monkeypatch.setattr(digest, "compare_digest", recording)
+    check(content_digest(BODY, ["sha-256", "sha-512"]))
+    with refused(Reason.DIGEST_MISMATCH):
+        check(content_digest(BODY), BODY + b"x")
+    assert compared == [True, True, False]
+
+
 def test_content_without_a_digest_is_refused() -> None:
     """DG-03, DG-11, DG-12, HS-09: neither does an older field stand in for it."""
-    for fields in (Fields(), Fields([("Digest", f"sha-256={SHA256}")]), Fields([("Repr-Digest", f"sha-256=:{SHA256}:")])):
+    for fields in (
+        Fields(),
+        Fields([("Digest", f"sha-256={SHA256}")]),
+        Fields([("Repr-Digest", f"sha-256=:{SHA256}:")]),
+    ):
         with refused(Reason.DIGEST_MISSING):
             check_content_digest(fields, BODY)
         check_content_digest(fields, b"")
@@ -95,7 +115,11 @@ def test_without_a_supported_algorithm_the_field_proves_nothing(value: str) -> N
 def test_one_right_digest_does_not_make_up_for_a_wrong_one() -> None:
     """DG-06"""
     wrong512 = content_digest(b"other", ["sha-512"])
-    for value in (f"sha-256=:{SHA256}:, {wrong512}", f"{wrong512}, sha-256=:{SHA256}:", f"sha-256=:{EMPTY}:, sha-512=:{SHA512}:"):
+    for value in (
+        f"sha-256=:{SHA256}:, {wrong512}",
+        f"{wrong512}, sha-256=:{SHA256}:",
+        f"sha-256=:{EMPTY}:, sha-512=:{SHA512}:",
+    ):
         with refused(Reason.DIGEST_MISMATCH):
             check(value)
     with refused(Reason.DIGEST_MISMATCH):

@@ -52,9 +52,21 @@ def test_a_folded_line_becomes_one_with_a_space() -> None:
 
 @pytest.mark.parametrize(
     "line",
-    [b"", b"GET /", b"GET  / HTTP/1.1", b"GET / a HTTP/1.1", b"GET / HTTP/1.1 ", b"GET / http/1.1", b"HTTP/1.1 20 OK",
-     b"HTTP/1.1 2000", b"HTTP/1.1 099 x", b"G@T / HTTP/1.1", b"GET /\xe9 HTTP/1.1", b"HTTP/1.1 \xb2\xb2\xb2"],
-)  # fmt: skip
+    [
+        b"",
+        b"GET /",
+        b"GET  / HTTP/1.1",
+        b"GET / a HTTP/1.1",
+        b"GET / HTTP/1.1 ",
+        b"GET / http/1.1",
+        b"HTTP/1.1 20 OK",
+        b"HTTP/1.1 2000",
+        b"HTTP/1.1 099 x",
+        b"G@T / HTTP/1.1",
+        b"GET /\xe9 HTTP/1.1",
+        b"HTTP/1.1 \xb2\xb2\xb2",
+    ],
+)
 def test_a_first_line_of_neither_form_is_refused(line: bytes) -> None:
     with refused(Reason.MESSAGE_MALFORMED):
         parse_http1(line + b"\r\n\r\n")
@@ -90,7 +102,7 @@ def test_the_limit_of_fields_is_exact() -> None:
 
 def test_the_limit_of_a_line_is_exact() -> None:
     limits = Limits(max_field_bytes=10, max_signature_field_bytes=10)
-    assert parse_http1(b"GET / HTTP/1.1\r\nA: 3456789\r\n\r\n", limits=limits)
+    parse_http1(b"GET / HTTP/1.1\r\nA: 3456789\r\n\r\n", limits=limits)
     with refused(Reason.FIELD_TOO_LARGE):
         parse_http1(b"GET / HTTP/1.1\r\nA: 34567890\r\n\r\n", limits=limits)
     with refused(Reason.FIELD_TOO_LARGE):  # folded lines count together

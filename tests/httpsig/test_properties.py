@@ -31,9 +31,13 @@ from wimse.keys import ALGORITHMS, PrivateKey
 KEYS = [PrivateKey.generate(each) for each in ALGORITHMS]
 keys = st.sampled_from(KEYS)
 printable = st.text(alphabet=string.ascii_letters + string.digits + string.punctuation + " \t")
-names = st.text(alphabet=string.ascii_lowercase + string.digits + "-_", min_size=1).filter(lambda n: "signature" not in n)
+names = st.text(alphabet=string.ascii_lowercase + string.digits + "-_", min_size=1).filter(
+    lambda n: "signature" not in n
+)
 latin1 = st.text(alphabet=st.characters(max_codepoint=0xFF))
-structured = st.text(alphabet="sig1=(\"a@-);,:?'%\\ \t\n.0AZ\xe9*") | latin1 | st.binary().map(lambda b: b.decode("latin-1"))
+structured = (
+    st.text(alphabet="sig1=(\"a@-);,:?'%\\ \t\n.0AZ\xe9*") | latin1 | st.binary().map(lambda b: b.decode("latin-1"))
+)
 DERIVED = ["@method", "@request-target", "@path", "@query", "@authority", "@scheme", "@target-uri"]
 
 
@@ -73,7 +77,9 @@ def test_what_is_signed_verifies(made: tuple[PrivateKey, Request, list[str]]) ->
 
 
 @given(signed_requests(), st.data())
-def test_any_covered_value_that_changes_is_refused(made: tuple[PrivateKey, Request, list[str]], data: st.DataObject) -> None:
+def test_any_covered_value_that_changes_is_refused(
+    made: tuple[PrivateKey, Request, list[str]], data: st.DataObject
+) -> None:
     """One byte of one covered component, wherever it stands in the message."""
     key, message, covered = made
     candidates = [name for name in covered if name not in {"@scheme", "@authority", "@target-uri"}]
@@ -151,7 +157,9 @@ def test_any_signature_fields_are_read_or_refused(signature_input: str, signatur
 @given(structured.map("sig1=".__add__), st.sampled_from(["sig1=:AAAA:", "sig1=:AA==:"]))
 def test_any_signature_input_with_a_label_is_read_or_refused(signature_input: str, signature: str) -> None:
     with contextlib.suppress(Refused):
-        message = Request(method="GET", target="/", fields=Fields([("signature-input", signature_input), ("signature", signature)]))
+        message = Request(
+            method="GET", target="/", fields=Fields([("signature-input", signature_input), ("signature", signature)])
+        )
         judge(message, KEYS[0])
 
 

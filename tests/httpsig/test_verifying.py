@@ -39,7 +39,9 @@ def signed(components: list[str] | None = None, /, **parameters: object) -> Requ
     return sign(REQUEST, KEY, covered, {name.replace("_", "-"): value for name, value in parameters.items()})
 
 
-def judge(message: Request | Response, requirements: Requirements = PLAIN, now: int = NOW, **more: Any) -> VerifiedSignature:
+def judge(
+    message: Request | Response, requirements: Requirements = PLAIN, now: int = NOW, **more: Any
+) -> VerifiedSignature:
     return run(verify(message, requirements, now=now, **more), lambda _: KEY.public_key)
 
 
@@ -150,7 +152,12 @@ def test_a_signature_is_selected_by_label_and_tag() -> None:
     found = parse_signatures(message.fields)
     assert select_signature(found, Requirements(tag="b")).label == "sig2"
     assert select_signature(found, Requirements(label="sig1")).input.text("tag") == "a"
-    for missing in (Requirements(tag="A"), Requirements(tag=""), Requirements(label="sig3"), Requirements(label="sig1", tag="b")):
+    for missing in (
+        Requirements(tag="A"),
+        Requirements(tag=""),
+        Requirements(label="sig3"),
+        Requirements(label="sig1", tag="b"),
+    ):
         with refused(Reason.SIGNATURE_MISSING):
             select_signature(found, missing)
     for ambiguous in (PLAIN,):
@@ -176,7 +183,7 @@ def test_a_strange_signature_beside_ours_does_not_matter() -> None:
 def test_required_components_are_required_exactly() -> None:
     """SB-01, SB-02, SB-33, RF-17: another parameter makes it another component."""
     requirements = Requirements(components=(C("@method"), C("x")))
-    assert judge(signed(), requirements)
+    judge(signed(), requirements)
     for components in ([], ["x"], ["@method"], ["@method", "authorization"]):
         with refused(Reason.COMPONENT_NOT_COVERED):
             judge(signed(components), requirements)
@@ -188,7 +195,7 @@ def test_required_components_are_required_exactly() -> None:
 def test_components_are_required_when_the_message_has_them() -> None:
     """SB-02"""
     requirements = Requirements(components_if_present=(C("authorization"), C("content-type")))
-    assert judge(signed(["authorization"]), requirements)
+    judge(signed(["authorization"]), requirements)
     with refused(Reason.COMPONENT_NOT_COVERED):
         judge(signed(), requirements)
 
@@ -196,17 +203,17 @@ def test_components_are_required_when_the_message_has_them() -> None:
 def test_components_of_the_request_are_required_when_it_has_them() -> None:
     requirements = Requirements(components_if_present=(C('"x";req'), C('"y";req')))
     covered = sign(Response(status=200), KEY, ["@status", '"x";req'], {}, request=REQUEST)
-    assert judge(covered, requirements, request=REQUEST)
+    judge(covered, requirements, request=REQUEST)
     bare = sign(Response(status=200), KEY, ["@status"], {})
     with refused(Reason.COMPONENT_NOT_COVERED):
         judge(bare, requirements, request=REQUEST)
-    assert judge(bare, requirements)  # without the request nobody knows
+    judge(bare, requirements)  # without the request nobody knows
 
 
 def test_parameters_are_required_and_forbidden() -> None:
     """CR-01, CR-02, TM-01, TM-02: by name."""
     requirements = Requirements(parameters=("created", "nonce"), forbidden_parameters=("alg", "keyid"))
-    assert judge(signed(created=NOW, nonce="n"), requirements)
+    judge(signed(created=NOW, nonce="n"), requirements)
     with refused(Reason.PARAMETER_MISSING):
         judge(signed(created=NOW), requirements)
     for forbidden in ({"keyid": ""}, {"alg": "ecdsa-p256-sha256"}):
@@ -215,7 +222,7 @@ def test_parameters_are_required_and_forbidden() -> None:
 
 
 def test_parameters_that_the_application_knows_have_their_types() -> None:
-    assert judge(signed(mine="a"), Requirements(parameter_types={"mine": str}))
+    judge(signed(mine="a"), Requirements(parameter_types={"mine": str}))
     with refused(Reason.PARAMETER_TYPE):
         judge(signed(mine=1), Requirements(parameter_types={"mine": str}))
 
@@ -241,14 +248,14 @@ def test_the_times_have_exact_bounds(leeway: int) -> None:
     """TM-03, TM-04, HS-33: now equal to expires is too late."""
     requirements = Requirements(leeway=timedelta(seconds=leeway), max_age=timedelta(seconds=100))
     message = signed(created=NOW, expires=NOW + 50)
-    assert judge(message, requirements, now=NOW - leeway)
-    assert judge(message, requirements, now=NOW + 49 + leeway)
+    judge(message, requirements, now=NOW - leeway)
+    judge(message, requirements, now=NOW + 49 + leeway)
     with refused(Reason.SIGNATURE_NOT_YET_VALID):
         judge(message, requirements, now=NOW - leeway - 1)
     with refused(Reason.SIGNATURE_EXPIRED):
         judge(message, requirements, now=NOW + 50 + leeway)
     old = signed(created=NOW)
-    assert judge(old, requirements, now=NOW + 100 + leeway)
+    judge(old, requirements, now=NOW + 100 + leeway)
     with refused(Reason.SIGNATURE_TOO_OLD):
         judge(old, requirements, now=NOW + 101 + leeway)
     with refused(Reason.PARAMETER_MISSING):
@@ -258,12 +265,12 @@ def test_the_times_have_exact_bounds(leeway: int) -> None:
 def test_a_life_has_an_exact_bound() -> None:
     """TM-05, TM-06, HS-11, HS-32"""
     requirements = Requirements(max_lifetime=timedelta(seconds=60))
-    assert judge(signed(created=NOW, expires=NOW + 60), requirements)
-    assert judge(signed(created=NOW), requirements)
-    assert judge(signed(expires=NOW + 61), requirements)
+    judge(signed(created=NOW, expires=NOW + 60), requirements)
+    judge(signed(created=NOW), requirements)
+    judge(signed(expires=NOW + 61), requirements)
     with refused(Reason.SIGNATURE_LIFETIME):
         judge(signed(created=NOW, expires=NOW + 61), requirements)
-    assert judge(signed(created=NOW, expires=NOW + 1))
+    judge(signed(created=NOW, expires=NOW + 1))
     for expires in (NOW, NOW - 1):
         with refused(Reason.SIGNATURE_LIFETIME):
             judge(signed(created=NOW, expires=expires))
@@ -288,7 +295,7 @@ def test_a_leeway_is_at_most_two_minutes(seconds: int) -> None:
 
 def test_algorithms_can_be_narrowed() -> None:
     """CR-08, RF-18"""
-    assert judge(signed(), Requirements(algorithms=frozenset({ES256})))
+    judge(signed(), Requirements(algorithms=frozenset({ES256})))
     for allowed in (frozenset({EDDSA}), frozenset[Any]()):
         with refused(Reason.ALGORITHM_NOT_ALLOWED):
             judge(signed(), Requirements(algorithms=allowed))
@@ -298,14 +305,14 @@ def test_algorithms_can_be_narrowed() -> None:
 def test_an_alg_that_is_not_the_keys_is_refused(alg: str) -> None:
     """CR-03, CR-08, CR-09, CR-15, RF-16: the key decides."""
     message = signed(alg="ecdsa-p256-sha256")
-    assert judge(message)
+    judge(message)
     text = (message.fields.combined("signature-input") or "").replace("ecdsa-p256-sha256", alg)
     with refused(Reason.ALGORITHM_MISMATCH):
         judge(with_fields(message, message.fields.without("signature-input").adding(("Signature-Input", text))))
 
 
 def test_requirements_come_before_the_key_and_the_key_before_the_base() -> None:
-    """CR-23, LB-10: nothing is looked up for, and no cryptography spent on, what is refused anyway."""
+    """LB-10: nothing is looked up for, and no cryptography spent on, what is refused anyway."""
 
     def nobody(_: NeedKey) -> object:
         raise AssertionError("asked")
