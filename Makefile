@@ -54,11 +54,11 @@ clean:  ## remove environments, caches and reports
 
 # A stamp is newer than all that the environment was made from. dev.lock holds all of demo.lock, at the same versions.
 $(DEMO): requirements/demo.lock pyproject.toml tools/install.sh
-	@echo "Installing into $(VENV) …"
-	@tools/install.sh requirements/demo.lock
+	@echo "Installing into $(VENV) …" >&2
+	@tools/install.sh requirements/demo.lock >&2
 	@touch $@
 
 $(DEV): requirements/dev.lock pyproject.toml tools/install.sh
-	@echo "Installing into $(VENV) …"
-	@tools/install.sh requirements/dev.lock
+	@echo "Installing into $(VENV) …" >&2
+	@tools/install.sh requirements/dev.lock >&2
 	@touch $@ $(DEMO)

@@ -32,7 +32,7 @@ from tests.authentication.forge import (
     wit_claims,
 )
 from wimse.authentication import Authenticator
-from wimse.errors import Reason, Refused
+from wimse.errors import ConfigurationError, Reason, Refused
 from wimse.stores import MemoryReplayStore
 
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
@@ -252,10 +252,10 @@ def test_only_true_means_claimed(authenticate: Authenticate, answer: object) -> 
     assert reason_of(authenticate, server, forge_request(), CONTENT, NOW) is Reason.REPLAYED
 
 
-def test_an_answer_that_nobody_awaits_means_not_claimed() -> None:
-    """The synchronous driver with an asynchronous store is a mistake, and stays closed."""
+def test_an_asynchronous_store_with_the_synchronous_method_is_named_as_the_mistake() -> None:
     server = entrance(replay=RecordingStore(Awaited(True)))
-    assert reason_of(server.authenticate, forge_request(), CONTENT, now=NOW) is Reason.REPLAYED
+    with pytest.raises(ConfigurationError, match="asynchronous method"):
+        server.authenticate(forge_request(), CONTENT, now=NOW)
 
 
 async def test_an_awaited_answer_counts() -> None:

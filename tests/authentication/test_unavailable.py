@@ -134,10 +134,13 @@ async def test_an_awaited_bundle_is_used() -> None:
     assert (await server.authenticate_async(forge_request(), CONTENT, now=NOW)).identity == CALLER.identity
 
 
-def test_a_bundle_that_nobody_awaits_is_none() -> None:
-    """The synchronous driver with an asynchronous source is a mistake, and stays closed."""
-    server = entrance(bundles=lambda _: Awaited(DOMAIN.bundle))
-    assert reason_of(server.authenticate, forge_request(), CONTENT, now=NOW) is Reason.TRUST_DOMAIN_UNKNOWN
+def test_an_asynchronous_source_with_the_synchronous_method_is_named_as_the_mistake() -> None:
+    async def lookup(_: TrustDomain) -> TrustBundle:
+        return DOMAIN.bundle
+
+    for bundles in (lookup, lambda _: Awaited(DOMAIN.bundle)):
+        with pytest.raises(ConfigurationError, match="asynchronous method"):
+            entrance(bundles=bundles).authenticate(forge_request(), CONTENT, now=NOW)
 
 
 async def test_a_request_that_is_cancelled_while_it_waits_claims_nothing() -> None:

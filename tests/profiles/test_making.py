@@ -27,7 +27,7 @@ from tests.authentication.forge import (
     replacing,
 )
 from wimse.credentials import WorkloadCredential
-from wimse.errors import ConfigurationError, Reason, Unavailable
+from wimse.errors import ConfigurationError, Reason, Refused, Unavailable
 from wimse.httpsig import DEFAULT_LIMITS, Fields, Request, content_digest, parse_signatures
 from wimse.profiles.http_signature import (
     REVISION_07,
@@ -256,3 +256,20 @@ def test_settings_at_their_bounds_are_accepted() -> None:
 def test_the_signature_input_is_a_canonical_structured_field() -> None:
     value = make().request.fields.values("signature-input")[0]
     assert str(http_sf.ser(http_sf.parse(value.encode("ascii"), tltype="dictionary"))) == value
+
+
+@pytest.mark.parametrize("name", ["Authorization", "Content-Type", "Txn-Token"])
+def test_two_lines_of_a_covered_field_are_not_signed(name: str) -> None:
+    """SB-19, SB-20: every verifier would refuse them."""
+    fields = Fields([(name, "a"), (name, "b")])
+    with pytest.raises(Refused) as caught:
+        sign_request(
+            Request(method="GET", target="/", authority="orders.example", fields=fields),
+            b"",
+            CALLER,
+            revision=REVISION_07,
+            settings=SignatureSettings(),
+            now=NOW,
+            nonce="n" * 22,
+        )
+    assert caught.value.reason is Reason.FIELD_DUPLICATED

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from inspect import isawaitable
 from typing import Any, Protocol
@@ -79,28 +79,41 @@ def bundle_lookup(bundles: Mapping[TrustDomain, TrustBundle] | WorkloadSource | 
     return newest
 
 
+def _answer(lookup: BundleLookup, replay: ReplayStore | None, need: NeedBundle | ClaimNonce) -> Any:
+    # What fails without a reason of its own is unavailable, never a yes.
+    try:
+        if isinstance(need, NeedBundle):
+            return lookup(need.trust_domain)
+        return None if replay is None else replay.claim(need.key, need.until, need.now)
+    except WimseError:
+        raise
+    except Exception as error:
+        raise _unavailable(need) from error
+
+
 def answer_with(lookup: BundleLookup, replay: ReplayStore | None) -> Callable[[Any], Any]:
-    """Answer the needs of a flow; what fails without a reason of its own is unavailable, never a yes."""
+    """Answer the needs of a flow, at once.
+
+    Raises when it is called:
+        ConfigurationError: for a lookup or a store whose answer has to be awaited.
+    """
 
     def answer(need: NeedBundle | ClaimNonce) -> Any:
-        try:
-            if isinstance(need, NeedBundle):
-                return lookup(need.trust_domain)
-            return None if replay is None else replay.claim(need.key, need.until, need.now)
-        except WimseError:
-            raise
-        except Exception as error:
-            raise _unavailable(need) from error
+        reply = _answer(lookup, replay, need)
+        if isawaitable(reply):
+            if isinstance(reply, Coroutine):
+                reply.close()
+            raise ConfigurationError("bundles and replay store are asynchronous: use the asynchronous method")
+        return reply
 
     return answer
 
 
 def answer_with_async(lookup: BundleLookup, replay: ReplayStore | None) -> Callable[[Any], Awaitable[Any]]:
     """The same for lookups and stores that may have to be awaited."""
-    answer = answer_with(lookup, replay)
 
     async def awaited(need: NeedBundle | ClaimNonce) -> Any:
-        reply = answer(need)
+        reply = _answer(lookup, replay, need)
         if not isawaitable(reply):
             return reply
         try:

@@ -11,10 +11,10 @@ from typing import Final
 from wimse.credentials import WIT_FIELD, VerifiedWIT
 from wimse.errors import Reason, Refused
 from wimse.httpsig import (
-    ComponentIdentifier,
     Fields,
     Limits,
     Message,
+    NeedKey,
     Request,
     Requirements,
     Response,
@@ -23,7 +23,8 @@ from wimse.httpsig import (
     run,
     verify,
 )
-from wimse.profiles.http_signature.making import SignedRequest
+from wimse.keys import PublicKey
+from wimse.profiles.http_signature.making import SignedRequest, check_single_lines
 from wimse.profiles.http_signature.revision import REQUEST_NONCE, Revision
 from wimse.profiles.http_signature.settings import SignatureSettings
 
@@ -85,7 +86,7 @@ def verify_signature(
     is_request = isinstance(message, Request)
     components = revision.request_components if is_request else revision.response_components
     if_present = revision.request_if_present if is_request else revision.response_if_present
-    _check_single_lines(message.fields, (*components, *if_present))
+    check_single_lines(message.fields, (*components, *if_present))
     requirements = Requirements(
         tag=revision.tag,
         components=components,
@@ -99,11 +100,16 @@ def verify_signature(
         algorithms=frozenset({wit.key.algorithm}),
     )
     flow = verify(message, requirements, now=now, request=request, limits=limits)
-    verified = run(flow, lambda _: wit.key)
-    if any(each.name in _NEVER_COVERED for each in verified.components):
-        raise Refused(Reason.COMPONENT_FORBIDDEN, "the signature covers signature fields")
-    _check_nonce(str(verified.parameters["nonce"]), settings)
-    return verified
+
+    def key_of(need: NeedKey) -> PublicKey:
+        # What the profile asks beyond `Requirements`, before any cryptography is spent on it.
+        metadata = need.signature.input
+        if any(each.name in _NEVER_COVERED for each in metadata.components):
+            raise Refused(Reason.COMPONENT_FORBIDDEN, "the signature covers signature fields")
+        _check_nonce(str(metadata.parameters["nonce"]), settings)
+        return wit.key
+
+    return run(flow, key_of)
 
 
 def check_request_nonce(verified: VerifiedSignature, sent: SignedRequest) -> None:
@@ -114,15 +120,6 @@ def check_request_nonce(verified: VerifiedSignature, sent: SignedRequest) -> Non
     """
     if verified.parameters.get(REQUEST_NONCE) != sent.nonce:
         raise Refused(Reason.REQUEST_NONCE_MISMATCH, "the response answers another request than the one sent")
-
-
-def _check_single_lines(fields: Fields, components: tuple[ComponentIdentifier, ...]) -> None:
-    # RFC 9421 §7.5.6, §7.5.7: lines joined by commas read the same when they are cut elsewhere. Every field that the
-    # profile covers is a singleton, so a second line of one is not joined but refused.
-    for identifier in components:
-        if not identifier.derived and len(fields.values(identifier.name)) > 1:
-            reason = Reason.WIT_DUPLICATED if identifier.name == WIT_FIELD else Reason.FIELD_DUPLICATED
-            raise Refused(reason, f"the message has more than one {identifier.name}")
 
 
 def _check_nonce(nonce: str, settings: SignatureSettings) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from wimse.credentials import WIT_FIELD, WorkloadCredential
-from wimse.errors import ConfigurationError
+from wimse.errors import ConfigurationError, Reason, Refused
 from wimse.httpsig import (
     CONTENT_DIGEST,
     ComponentIdentifier,
@@ -75,7 +75,7 @@ def sign_request(
 
     Raises:
         Unavailable: `credential_expired`.
-        Refused: when the signature base cannot be built.
+        Refused: when the signature base cannot be built; `field_duplicated` for two lines of a covered field.
         ConfigurationError: for an audience or nonce that cannot be written.
     """
     parameters = _common_parameters(credential, revision, settings, now, nonce)
@@ -83,6 +83,7 @@ def sign_request(
     if require_signed_response:
         parameters[SIGN_RESPONSE] = True
     prepared = with_fields(request, _prepared_fields(request.fields, content, credential))
+    check_single_lines(prepared.fields, revision.request_if_present)
     components = _covered(revision.request_components, revision.request_if_present, prepared.fields)
     made = make_signature(prepared, credential.key, components, parameters, label=settings.label)
     signed = with_fields(prepared, prepared.fields.adding(*made.lines()))
@@ -116,14 +117,29 @@ def sign_response(
 
     Raises:
         Unavailable: `credential_expired`.
-        Refused: when the signature base cannot be built.
+        Refused: when the signature base cannot be built; `field_duplicated` for two lines of a covered field.
     """
     parameters = _common_parameters(credential, revision, settings, now, nonce)
     parameters[REQUEST_NONCE] = request_nonce
     prepared = with_fields(response, _prepared_fields(response.fields, content, credential))
+    check_single_lines(prepared.fields, revision.response_if_present)
     components = _covered(revision.response_components, revision.response_if_present, prepared.fields)
     made = make_signature(prepared, credential.key, components, parameters, label=settings.label, request=request)
     return with_fields(prepared, prepared.fields.adding(*made.lines()))
+
+
+def check_single_lines(fields: Fields, components: tuple[ComponentIdentifier, ...]) -> None:
+    """Refuse a second line of a field that the profile covers, both in what we send and in what we receive.
+
+    Raises:
+        Refused: `wit_duplicated` or `field_duplicated`.
+    """
+    # RFC 9421 §7.5.6, §7.5.7: lines joined by commas read the same when they are cut elsewhere. Every field that the
+    # profile covers is a singleton, so a second line of one is not joined but refused.
+    for identifier in components:
+        if not identifier.derived and len(fields.values(identifier.name)) > 1:
+            reason = Reason.WIT_DUPLICATED if identifier.name == WIT_FIELD else Reason.FIELD_DUPLICATED
+            raise Refused(reason, f"the message has more than one {identifier.name}")
 
 
 def _common_parameters(
