@@ -85,12 +85,12 @@ def test_a_parameter_is_a_flag_or_a_string(text: str) -> None:
     "text",
     [
         '"a";zzz',
-        '"a";sf',
-        '"a";key="x"',
-        '"a";bs',
-        '"a";tr',
-        '"a";bs;sf',
-        '"a";bs;key="x"',
+        '"a";sf="x"',
+        '"a";key',
+        '"a";bs="x"',
+        '"a";tr="x"',
+        '"a";name="x"',
+        '"a";bs;sf;zzz',
         '"a";req="x"',
         '"@method";req="x"',
         '"@method";a',
@@ -103,7 +103,7 @@ def test_a_parameter_is_a_flag_or_a_string(text: str) -> None:
     ],
 )
 def test_a_parameter_that_is_not_understood_is_refused(text: str) -> None:
-    """SB-07, SB-08, SB-31, SB-32, RF-04, RF-05, RF-06, RF-07: none is ignored."""
+    """SB-07: none is ignored, and none has another type than its own."""
     with refused(Reason.COMPONENT_PARAMETER_UNKNOWN):
         value(text)
 
@@ -246,11 +246,11 @@ def test_path_and_query_are_as_sent(target: str, path: str, query: str) -> None:
     assert value("@request-target", request) == target
 
 
-@pytest.mark.parametrize("target", ["*", "example.com:443", "a/b", "ht+tp://x/", "://x"])
+@pytest.mark.parametrize("target", ["example.com:443", "a/b", "ht+tp://x/", "://x"])
 def test_a_target_of_another_form_has_neither_path_nor_query(target: str) -> None:
     request = Request(method="OPTIONS", target=target, authority="h")
     assert value("@request-target", request) == target
-    for component in ("@path", "@query", "@target-uri", '"@query-param";name="a"'):
+    for component in ("@path", "@query", "@target-uri", "@scheme", "@authority", '"@query-param";name="a"'):
         with refused(Reason.COMPONENT_ABSENT):
             value(component, request)
 
@@ -259,7 +259,7 @@ def test_an_absolute_target_gives_authority_and_uri() -> None:
     # RFC 9112 §3.2.2: the target's authority counts, not the Host field's.
     request = Request(method="GET", target="https://One.example:443/a", authority="two.example")
     assert value("@authority", request) == "one.example"
-    assert value("@target-uri", request) == "https://One.example:443/a"
+    assert value("@target-uri", request) == "https://one.example/a"
     with refused(Reason.COMPONENT_ABSENT):
         value("@authority", Request(method="GET", target="https://u@h/", authority="h"))
 

@@ -129,7 +129,7 @@ def test_an_audience_that_cannot_be_written_is_a_mistake_of_ours() -> None:
         (Request(method="GET", target="/?x=/y", authority="A.Example:443"), "https://a.example/"),
         (Request(method="GET", target="/a%2Fb;c", authority="a.example:8443"), "https://a.example:8443/a%2Fb;c"),
         (Request(method="GET", target="/x", scheme="HTTP", authority="a.example:80"), "http://a.example/x"),
-        (Request(method="GET", target="http://b.example/p?q", authority="a.example"), "https://b.example/p"),
+        (Request(method="GET", target="http://b.example/p?q", authority="a.example"), "http://b.example/p"),
     ],
 )
 def test_the_default_audience_is_the_target_uri_without_query(head: Request, audience: str) -> None:

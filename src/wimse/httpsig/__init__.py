@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from wimse.httpsig.accept_signature import SignatureRequest, parse_accept_signature, request_signatures
+from wimse.httpsig.answering import AnswerPolicy, answer
 from wimse.httpsig.base import SignatureBase, signature_base
-from wimse.httpsig.components import ComponentIdentifier, component_value
+from wimse.httpsig.components import ComponentIdentifier, Resolver, component_value, resolver_for
 from wimse.httpsig.digest import CONTENT_DIGEST, DIGEST_ALGORITHMS, check_content_digest, content_digest
+from wimse.httpsig.field_types import DEFAULT_FIELD_TYPES, StructuredFieldType, StructuredFieldTypes
 from wimse.httpsig.flow import Flow, run, run_async
 from wimse.httpsig.http1 import MessageFile, parse_http1
 from wimse.httpsig.limits import DEFAULT_LIMITS, Limits
@@ -15,8 +18,10 @@ from wimse.httpsig.verifying import NeedKey, Requirements, VerifiedSignature, se
 
 __all__ = [
     "CONTENT_DIGEST",
+    "DEFAULT_FIELD_TYPES",
     "DEFAULT_LIMITS",
     "DIGEST_ALGORITHMS",
+    "AnswerPolicy",
     "ComponentIdentifier",
     "Fields",
     "Flow",
@@ -28,16 +33,24 @@ __all__ = [
     "NeedKey",
     "Request",
     "Requirements",
+    "Resolver",
     "Response",
     "SignatureBase",
     "SignatureInput",
+    "SignatureRequest",
+    "StructuredFieldType",
+    "StructuredFieldTypes",
     "VerifiedSignature",
+    "answer",
     "check_content_digest",
     "component_value",
     "content_digest",
     "make_signature",
+    "parse_accept_signature",
     "parse_http1",
     "parse_signatures",
+    "request_signatures",
+    "resolver_for",
     "run",
     "run_async",
     "select_signature",

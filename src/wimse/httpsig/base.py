@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from wimse.errors import Reason, Refused
-from wimse.httpsig.components import component_value
+from wimse.httpsig.components import resolver_for
+from wimse.httpsig.field_types import DEFAULT_FIELD_TYPES, StructuredFieldTypes
 from wimse.httpsig.message import Message, Request
 from wimse.httpsig.parameters import SignatureInput
 
@@ -25,22 +26,30 @@ class SignatureBase:
     covered: dict[str, str]
 
 
-def signature_base(metadata: SignatureInput, message: Message, request: Request | None = None) -> SignatureBase:
+def signature_base(
+    metadata: SignatureInput,
+    message: Message,
+    request: Request | None = None,
+    *,
+    field_types: StructuredFieldTypes = DEFAULT_FIELD_TYPES,
+) -> SignatureBase:
     """Build the base.
 
     Args:
         metadata: the covered components and parameters.
         message: the message that is signed.
         request: when that is a response, the request that it answers.
+        field_types: the structured fields that are known, for `sf` and `key`.
 
     Raises:
-        Refused: any reason of the class `base`; then there is no base at all.
+        Refused: any reason of the class `base`, `parameter_duplicated`, `too_many_parameters`; then there is no base
+            at all.
     """
     metadata.check_components()  # step 2.0
     lines: list[str] = []
     covered: dict[str, str] = {}
     for identifier in metadata.components:  # step 2
-        value = component_value(identifier, message, request)
+        value = resolver_for(identifier, field_types)(message, request)
         lines.append(f"{identifier.serialized}: {value}")
         covered[str(identifier)] = value
     lines.append(f'"@signature-params": {metadata.serialized}')  # step 3

@@ -1,34 +1,47 @@
 """Component identifiers and their values (RFC 9421 §2).
 
-Known here: every derived component of §2.2 and every field (§2.1), with the parameter `req` (§2.4) and, for
-`@query-param`, `name`. Any other parameter is one that is not understood, and an error (§2.5 step 2.4).
+Every derived component of §2.2, every field (§2.1), and every component parameter: `req` (§2.4), `sf`, `key`, `bs`,
+`tr` (§2.1.1 to §2.1.4) and `name` (§2.2.8). Any other parameter is one that is not understood, and an error (§2.5 step
+2.4). Reading a value has two steps: an identifier is resolved to a function, which is the same for every message and
+kept; the function is applied to the message at hand.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Final, cast
-from urllib.parse import parse_qsl, quote
 
 import http_sf
 
 from wimse.errors import Reason, Refused
+from wimse.httpsig import targets
+from wimse.httpsig.field_types import DEFAULT_FIELD_TYPES, StructuredFieldTypes
+from wimse.httpsig.field_values import field_resolver
 from wimse.httpsig.message import Message, Request, Response
+from wimse.httpsig.structured import refuse_duplicates
 
-__all__ = ["ComponentIdentifier", "component_value"]
+__all__ = [
+    "ComponentIdentifier",
+    "Resolver",
+    "check_applicable",
+    "check_distinct",
+    "component_value",
+    "resolver_for",
+]
 
 ParameterValue = bool | str
+Resolver = Callable[[Message, Request | None], str]
 
 # Field names in lower case (§2.1), or a derived name (§2.2).
 _NAME: Final = re.compile(r"@?[!#$%&'*+.^_`|~0-9a-z-]+", re.ASCII)
-# §2.2: printable ASCII without a space at either end; §2.5: field content without obs-text.
+# §2.2: printable ASCII without a space at either end.
 _DERIVED_VALUE: Final = re.compile(r"(?:[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)?", re.ASCII)
-_FIELD_VALUE: Final = re.compile(r"[\t\x20-\x7e]*", re.ASCII)
-_DEFAULT_PORTS: Final = {"https": ":443", "http": ":80"}
-_MAX_QUERY_PARAMETERS: Final = 1_000
+# Resolvers that are kept; one is a few hundred bytes.
+_MAX_RESOLVERS: Final = 256
+_TWICE: Final = refuse_duplicates(Reason.PARAMETER_DUPLICATED, Reason.PARAMETER_DUPLICATED, "a component identifier")
 
 
 # Not slotted: it caches its own serialisation.
@@ -52,12 +65,12 @@ class ComponentIdentifier:
         """Read an identifier as it stands in a list of components, ``"@query-param";name="a"``, or a bare name.
 
         Raises:
-            Refused: `component_unknown` when it is neither.
+            Refused: `component_unknown` when it is neither; `parameter_duplicated`; and as `from_item`.
         """
         if not text.startswith('"'):
             return cls.from_item(text, {})
         try:
-            item = http_sf.parse(text.encode("ascii"), tltype="item")
+            item = http_sf.parse(text.encode("ascii"), tltype="item", on_duplicate_key=_TWICE)
         except (http_sf.StructuredFieldError, UnicodeEncodeError):
             raise Refused(Reason.COMPONENT_UNKNOWN, "the component identifier is malformed") from None
         value, parameters = item if isinstance(item, tuple) else (item, {})
@@ -96,6 +109,11 @@ class ComponentIdentifier:
         """Whether the flag `req` is set: the value is the request's, in a response's signature (§2.4)."""
         return ("req", True) in self.parameters
 
+    @property
+    def of_trailers(self) -> bool:
+        """Whether the flag `tr` is set: the value is the trailers' (§2.1.4)."""
+        return ("tr", True) in self.parameters
+
     @cached_property
     def serialized(self) -> str:
         """The identifier as it stands in the signature base: a serialised String with its parameters."""
@@ -116,38 +134,70 @@ class ComponentIdentifier:
         return self.serialized.replace('"', "", 2)
 
 
-def component_value(identifier: ComponentIdentifier, message: Message, request: Request | None = None) -> str:
+def component_value(
+    identifier: ComponentIdentifier,
+    message: Message,
+    request: Request | None = None,
+    *,
+    field_types: StructuredFieldTypes = DEFAULT_FIELD_TYPES,
+) -> str:
     """The component's canonical value (§2.1, §2.2; the checks of §2.5 step 2.4).
 
     Args:
         identifier: which component.
         message: the message that is signed.
         request: when that is a response, the request that it answers.
+        field_types: the structured fields that are known, for `sf` and `key`.
 
     Raises:
-        Refused: `component_parameter_unknown`; `component_not_applicable` for `req` in a request's signature, a
-            derived component of the other kind of message, or no request at hand; `component_unknown`;
-            `component_absent`; `component_value_invalid` for a value outside ASCII.
+        Refused: as `resolver_for` and the function that it returns.
     """
-    source = _source(identifier, message, request)
-    parameters = {key: value for key, value in identifier.parameters if (key, value) != ("req", True)}
-    if identifier.name == "@query-param":
-        return _query_parameter(source, parameters)
-    if parameters:
-        raise Refused(Reason.COMPONENT_PARAMETER_UNKNOWN, f"a parameter of {identifier.name} is not supported")
-    if identifier.derived:
-        return _derived_value(identifier.name, source)
-    value = source.fields.combined(identifier.name)
-    if value is None:
-        raise Refused(Reason.COMPONENT_ABSENT, f"the message has no field {identifier.name}")
-    if not _FIELD_VALUE.fullmatch(value):
-        raise Refused(Reason.COMPONENT_VALUE_INVALID, f"the value of {identifier.name} is not ASCII")
-    return value
+    return _resolver(identifier, field_types)(message, request)
 
 
-def _source(identifier: ComponentIdentifier, message: Message, request: Request | None) -> Message:
-    if not identifier.of_request:
-        return message
+def resolver_for(identifier: ComponentIdentifier, field_types: StructuredFieldTypes = DEFAULT_FIELD_TYPES) -> Resolver:
+    """The function that reads the component's value from a message and, for a response, from its request.
+
+    It depends on no message and is kept, so that asking again costs a look-up.
+
+    Args:
+        identifier: which component.
+        field_types: the structured fields that are known, for `sf` and `key`.
+
+    Raises:
+        Refused: `component_unknown` for a derived component that RFC 9421 does not define;
+            `component_parameter_unknown` for a parameter that it does not define for this component;
+            `parameter_duplicated`; `component_not_applicable` for parameters that exclude each other, `sf` or `key`
+            for a field whose type is not known or does not fit, and `@status` with `req`.
+
+    The function raises:
+        Refused: `component_not_applicable` for `req` in a request's signature, a derived component of the other kind
+            of message, no request at hand, or a query parameter that occurs twice; `component_absent`;
+            `component_value_invalid` for a value outside ASCII, or not of the field's type; `too_many_parameters`.
+    """
+    return _resolver(identifier, field_types)
+
+
+@lru_cache(maxsize=_MAX_RESOLVERS)
+def _resolver(identifier: ComponentIdentifier, field_types: StructuredFieldTypes) -> Resolver:
+    parameters = dict(identifier.parameters)
+    if len(parameters) != len(identifier.parameters):
+        raise Refused(Reason.PARAMETER_DUPLICATED, f"a parameter of {identifier.name} occurs twice")
+    of_request = parameters.pop("req", None)
+    if of_request not in (None, True):
+        raise Refused(Reason.COMPONENT_PARAMETER_UNKNOWN, f"the parameter req of {identifier.name} is not a flag")
+    if not identifier.derived:
+        read = field_resolver(identifier.name, parameters, field_types)
+    else:
+        read = _derived_resolver(identifier.name, parameters)
+    if not of_request:
+        return read
+    if identifier.name == "@status":  # §2.2.9
+        raise Refused(Reason.COMPONENT_NOT_APPLICABLE, "a request has no @status")
+    return lambda message, request: read(_request_of(message, request), None)
+
+
+def _request_of(message: Message, request: Request | None) -> Request:
     if isinstance(message, Request):
         raise Refused(Reason.COMPONENT_NOT_APPLICABLE, "req has no meaning in the signature of a request")
     if request is None:
@@ -155,102 +205,83 @@ def _source(identifier: ComponentIdentifier, message: Message, request: Request 
     return request
 
 
-def _derived_value(name: str, source: Message) -> str:
-    if name == "@status":  # §2.2.9: MUST NOT be used in a request
-        if not isinstance(source, Response):
-            raise Refused(Reason.COMPONENT_NOT_APPLICABLE, "a request has no @status")
-        return str(source.status)
-    derive = _OF_REQUEST.get(name)
-    if derive is None:  # @signature-params is among the unknown: it MUST NOT be listed (§2.3)
+def _derived_resolver(name: str, parameters: Mapping[str, ParameterValue]) -> Resolver:
+    if name == "@query-param":
+        wanted = parameters.get("name")
+        if set(parameters) != {"name"} or not isinstance(wanted, str):
+            raise Refused(Reason.COMPONENT_PARAMETER_UNKNOWN, "@query-param takes the one String parameter name")
+        return _of_request(name, lambda request: targets.query_parameter(request, wanted))
+    known = _DERIVED.get(name)
+    if known is None:  # @signature-params is among the unknown: it MUST NOT be listed (§2.3)
         raise Refused(Reason.COMPONENT_UNKNOWN, "a derived component is not one that RFC 9421 defines")
-    if not isinstance(source, Request):
-        raise Refused(
-            Reason.COMPONENT_NOT_APPLICABLE, f"a response has no {name} of its own; its request has, with req"
-        )
-    value = derive(source)
-    if not _DERIVED_VALUE.fullmatch(value):
-        raise Refused(Reason.COMPONENT_VALUE_INVALID, f"the value of {name} is not printable ASCII")
-    return value
+    if parameters:
+        raise Refused(Reason.COMPONENT_PARAMETER_UNKNOWN, f"a parameter of {name} is not one that it can have")
+    return known
 
 
-def _authority(request: Request) -> str:
-    # §2.2.3 with RFC 9110 §4.2.3: lower case, without the scheme's default port. §4.2.4 there: no user information.
-    authority = (_absolute_form(request) or (None, request.authority, None))[1].lower()
-    authority = authority.removesuffix(_DEFAULT_PORTS.get(request.scheme.lower(), "\0"))
-    if not authority or authority.startswith(":") or "@" in authority or "/" in authority:
-        raise Refused(Reason.COMPONENT_ABSENT, "the request has no authority that can be signed")
-    return authority
+def _of_request(name: str, derive: Callable[[Request], str]) -> Resolver:
+    def resolve(message: Message, _: Request | None) -> str:
+        if not isinstance(message, Request):
+            raise Refused(
+                Reason.COMPONENT_NOT_APPLICABLE, f"a response has no {name} of its own; its request has, with req"
+            )
+        value = derive(message)
+        if not _DERIVED_VALUE.fullmatch(value):
+            raise Refused(Reason.COMPONENT_VALUE_INVALID, f"the value of {name} is not printable ASCII")
+        return value
+
+    return resolve
 
 
-def _target_uri(request: Request) -> str:
-    # §2.2.2 with RFC 9110 §7.1
-    if _absolute_form(request):
-        return request.target
-    if not request.target.startswith("/"):
-        raise Refused(Reason.COMPONENT_ABSENT, "a target in authority or asterisk form has no @target-uri here")
-    return f"{request.scheme.lower()}://{_authority(request)}{request.target}"
+def _status(message: Message, _: Request | None) -> str:
+    if not isinstance(message, Response):  # §2.2.9: MUST NOT be used in a request
+        raise Refused(Reason.COMPONENT_NOT_APPLICABLE, "a request has no @status")
+    return str(message.status)
 
 
-def _path_and_query(request: Request) -> tuple[str, str | None]:
-    absolute = _absolute_form(request)
-    if absolute is None and not request.target.startswith("/"):
-        raise Refused(Reason.COMPONENT_ABSENT, "a target in authority or asterisk form has neither path nor query")
-    target = absolute[2] if absolute else request.target
-    path, mark, query = target.partition("?")
-    return path, query if mark else None
-
-
-def _absolute_form(request: Request) -> tuple[str, str, str] | None:
-    scheme, separator, rest = request.target.partition("://")
-    if not separator or request.target.startswith("/") or not scheme.isalnum():
-        return None
-    end = next((position for position, char in enumerate(rest) if char in "/?"), len(rest))
-    return scheme, rest[:end], rest[end:]
-
-
-def _path(request: Request) -> str:
-    return _path_and_query(request)[0] or "/"  # §2.2.6: an empty path is a slash; escapes stay
-
-
-def _query(request: Request) -> str:
-    return "?" + (_path_and_query(request)[1] or "")  # §2.2.7: the leading ? also without a query
-
-
-_OF_REQUEST: Final[Mapping[str, Callable[[Request], str]]] = {
-    "@method": lambda request: request.method,
-    "@target-uri": _target_uri,
-    "@authority": _authority,
-    "@scheme": lambda request: request.scheme.lower(),
-    "@request-target": lambda request: request.target,
-    "@path": _path,
-    "@query": _query,
+_DERIVED: Final[Mapping[str, Resolver]] = {
+    "@method": _of_request("@method", lambda request: request.method),
+    "@target-uri": _of_request("@target-uri", targets.target_uri),
+    "@authority": _of_request("@authority", targets.authority),
+    "@scheme": _of_request("@scheme", targets.scheme),
+    "@request-target": _of_request("@request-target", lambda request: request.target),
+    "@path": _of_request("@path", targets.path),
+    "@query": _of_request("@query", targets.query),
+    "@status": _status,
 }
 
 
-def _query_parameter(source: Message, parameters: Mapping[str, ParameterValue]) -> str:
-    # §2.2.8: parsed as an HTML form, then encoded again, both the name and the value.
-    name = parameters.get("name")
-    if set(parameters) != {"name"} or not isinstance(name, str):
-        raise Refused(Reason.COMPONENT_PARAMETER_UNKNOWN, "@query-param takes the one String parameter name")
-    if not isinstance(source, Request):
-        raise Refused(Reason.COMPONENT_NOT_APPLICABLE, "a response has no @query-param of its own")
-    try:
-        pairs = parse_qsl(
-            _path_and_query(source)[1] or "",
-            keep_blank_values=True,
-            errors="replace",
-            max_num_fields=_MAX_QUERY_PARAMETERS,
-        )
-    except ValueError:
-        raise Refused(Reason.TOO_MANY_PARAMETERS, "the query has too many parameters") from None
-    values = [value for key, value in pairs if _form_encode(key) == name]
-    if not values:
-        raise Refused(Reason.COMPONENT_ABSENT, "the query has no parameter of the name that is covered")
-    if len(values) > 1:
-        raise Refused(Reason.COMPONENT_NOT_APPLICABLE, "the query has the covered parameter more than once")
-    return _form_encode(values[0])
+def check_distinct(identifiers: Iterable[ComponentIdentifier]) -> None:
+    """Refuse a list that names a component twice, in whatever order of parameters (§2, §2.5 step 2.0).
+
+    `key` with and without `sf` says the same, so both together have "a parameterized key more than once" (§2.1.2).
+
+    Raises:
+        Refused: `component_duplicated`.
+    """
+    seen: set[ComponentIdentifier] = set()
+    for identifier in identifiers:
+        same = identifier
+        if ("sf", True) in identifier.parameters and any(key == "key" for key, _ in identifier.parameters):
+            same = ComponentIdentifier(
+                identifier.name, tuple(each for each in identifier.parameters if each[0] != "sf")
+            )
+        if same in seen:
+            raise Refused(Reason.COMPONENT_DUPLICATED, "a component is covered twice")
+        seen.add(same)
 
 
-def _form_encode(text: str) -> str:
-    # The percent-encode set of application/x-www-form-urlencoded leaves letters, digits and *-._ as they are.
-    return quote(text, safe="*-._").replace("~", "%7E")
+def check_applicable(identifier: ComponentIdentifier, target: type[Request | Response]) -> None:
+    """Refuse a component that no message of this kind has (§2.2, §2.4, §5).
+
+    Args:
+        identifier: which component.
+        target: the kind of the message that is to be signed.
+
+    Raises:
+        Refused: `component_not_applicable`.
+    """
+    if target is Request and (identifier.of_request or identifier.name == "@status"):
+        raise Refused(Reason.COMPONENT_NOT_APPLICABLE, f"{identifier} cannot be covered in a request")
+    if target is Response and identifier.derived and identifier.of_request is (identifier.name == "@status"):
+        raise Refused(Reason.COMPONENT_NOT_APPLICABLE, f"{identifier} cannot be covered in a response")

@@ -7,9 +7,9 @@ Content-Digest. Nothing is decoded, normalised or reordered here; `components` d
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from wimse.errors import Reason, Refused
 
@@ -25,6 +25,7 @@ _TARGET: Final = re.compile(r"[\x21-\x7e]+", re.ASCII)
 _AUTHORITY: Final = re.compile(r"[\x21-\x7e]*", re.ASCII)
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*", re.ASCII)
 _OWS: Final = " \t"
+_Made = TypeVar("_Made")
 
 
 class Fields:
@@ -33,7 +34,7 @@ class Fields:
     A sequence of (name, value) pairs of `str`; bytes above 7F are the characters of the same number (ISO 8859-1).
     """
 
-    __slots__ = ("_index", "_lines")
+    __slots__ = ("_index", "_lines", "_made")
 
     def __init__(self, lines: Iterable[tuple[str, str]] = ()) -> None:
         """Hold `lines`.
@@ -51,6 +52,7 @@ class Fields:
                 raise Refused(Reason.FIELD_MALFORMED, "a field's value has a control character")
             index.setdefault(name.lower(), []).append(value)
         self._index = index
+        self._made: dict[Hashable, Any] | None = None
 
     @classmethod
     def from_bytes(cls, lines: Iterable[tuple[bytes, bytes]]) -> Fields:
@@ -75,6 +77,12 @@ class Fields:
         if lines is None:
             return None
         return lines[0].strip(_OWS) if len(lines) == 1 else ", ".join(value.strip(_OWS) for value in lines)
+
+    def once(self, key: Hashable, make: Callable[[], _Made]) -> _Made:
+        """What `make` returns; called at most once for each key, as these lines never change. Not to be modified."""
+        if self._made is None:
+            self._made = {}
+        return _once(self._made, key, make)
 
     def without(self, *names: str) -> Fields:
         """The same lines without those of these names (in lower case)."""
@@ -104,6 +112,13 @@ class Fields:
         return f"Fields({', '.join(name for name, _ in self._lines)})"
 
 
+def _once(kept: dict[Hashable, Any], key: Hashable, make: Callable[[], _Made]) -> _Made:
+    if key not in kept:
+        kept[key] = make()
+    made: _Made = kept[key]
+    return made
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """A request's head.
@@ -113,7 +128,8 @@ class Request:
         target: the request target as sent, in any of its four forms (RFC 9112 §3.2).
         scheme: ``https`` or ``http``; from the connection or from configuration, HTTP/1.1 does not send it.
         authority: of the target URI: the Host field, or ``:authority``.
-        fields: the field lines.
+        fields: the field lines of the head.
+        trailers: the field lines after the content, never combined with those of the head (RFC 9421 §2.1.4).
 
     Raises on construction:
         Refused: `message_malformed` for characters that these parts cannot have.
@@ -124,6 +140,8 @@ class Request:
     scheme: str = "https"
     authority: str = ""
     fields: Fields = field(default_factory=Fields)
+    trailers: Fields = field(default_factory=Fields)
+    _made: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not _TOKEN.fullmatch(self.method):
@@ -135,6 +153,10 @@ class Request:
         if not _AUTHORITY.fullmatch(self.authority):
             raise Refused(Reason.MESSAGE_MALFORMED, "the authority has characters it cannot have")
 
+    def once(self, key: Hashable, make: Callable[[], _Made]) -> _Made:
+        """What `make` returns; called at most once for each key, as a request never changes. Not to be modified."""
+        return _once(self._made, key, make)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
@@ -142,7 +164,8 @@ class Response:
 
     Attributes:
         status: the status code, 100 to 999.
-        fields: the field lines.
+        fields: the field lines of the head.
+        trailers: the field lines after the content, never combined with those of the head (RFC 9421 §2.1.4).
 
     Raises on construction:
         Refused: `message_malformed` for a status that is not three digits.
@@ -150,6 +173,7 @@ class Response:
 
     status: int
     fields: Fields = field(default_factory=Fields)
+    trailers: Fields = field(default_factory=Fields)
 
     def __post_init__(self) -> None:
         if not 100 <= self.status <= 999:
@@ -161,5 +185,5 @@ AnyMessage = TypeVar("AnyMessage", bound=Request | Response)
 
 
 def with_fields(message: AnyMessage, fields: Fields) -> AnyMessage:
-    """The same message with other fields."""
+    """The same message with other fields in its head; its trailers stay."""
     return replace(message, fields=fields)

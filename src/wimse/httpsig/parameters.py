@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 import http_sf
 
 from wimse.errors import ConfigurationError, Reason, Refused
-from wimse.httpsig.components import ComponentIdentifier
+from wimse.httpsig.components import ComponentIdentifier, check_distinct
 from wimse.httpsig.limits import DEFAULT_LIMITS, Limits
 from wimse.httpsig.message import Fields
 
@@ -81,8 +81,7 @@ class SignatureInput:
         Raises:
             Refused: `component_duplicated`.
         """
-        if len(set(self.components)) != len(self.components):
-            raise Refused(Reason.COMPONENT_DUPLICATED, "a component is covered twice")
+        check_distinct(self.components)
 
     def integer(self, name: str) -> int | None:
         """An Integer parameter, or None when it is absent."""

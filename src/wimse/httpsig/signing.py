@@ -11,6 +11,7 @@ import http_sf
 from wimse.errors import ConfigurationError, Reason, Refused
 from wimse.httpsig.base import SignatureBase, signature_base
 from wimse.httpsig.components import ComponentIdentifier
+from wimse.httpsig.field_types import DEFAULT_FIELD_TYPES, StructuredFieldTypes
 from wimse.httpsig.message import AnyMessage, Message, Request, with_fields
 from wimse.httpsig.parameters import SignatureInput, parse_signatures
 from wimse.keys import Signer
@@ -48,6 +49,7 @@ def make_signature(
     *,
     label: str = "sig1",
     request: Request | None = None,
+    field_types: StructuredFieldTypes = DEFAULT_FIELD_TYPES,
 ) -> MadeSignature:
     """Sign a message and leave it as it is.
 
@@ -58,6 +60,7 @@ def make_signature(
         parameters: of the signature, in this order; `created` and the like are the caller's to give.
         label: the name of the signature within the message: lower-case letters, digits, ``_ - . *``.
         request: when the message is a response, the request that it answers.
+        field_types: the structured fields that are known, for `sf` and `key`.
 
     Raises:
         ConfigurationError: for a label or parameter that cannot be written, or an `alg` that is not the key's.
@@ -66,7 +69,7 @@ def make_signature(
     metadata = SignatureInput.build(components, parameters)
     if metadata.parameters.get("alg", signer.public_key.algorithm.http_name) != signer.public_key.algorithm.http_name:
         raise ConfigurationError("the parameter alg is not the algorithm of the key")
-    base = signature_base(metadata, message, request)  # §3.1 step 5
+    base = signature_base(metadata, message, request, field_types=field_types)  # §3.1 step 5
     value = signer.sign(base.data)  # step 6
     try:
         member = http_sf.ser({label: value})
@@ -83,6 +86,7 @@ def sign(
     *,
     label: str = "sig1",
     request: Request | None = None,
+    field_types: StructuredFieldTypes = DEFAULT_FIELD_TYPES,
 ) -> AnyMessage:
     """Sign a message and return it with the signature; those that it has already stay. Arguments as `make_signature`.
 
@@ -91,5 +95,7 @@ def sign(
     """
     if any(each.label == label for each in parse_signatures(message.fields)):
         raise Refused(Reason.SIGNATURE_LABEL_DUPLICATED, "the message has a signature of this label already")
-    made = make_signature(message, signer, components, parameters, label=label, request=request)
+    made = make_signature(
+        message, signer, components, parameters, label=label, request=request, field_types=field_types
+    )
     return with_fields(message, message.fields.adding(*made.lines()))

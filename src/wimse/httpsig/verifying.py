@@ -11,6 +11,7 @@ from typing import Final
 from wimse.errors import ConfigurationError, Reason, Refused, Violation
 from wimse.httpsig.base import signature_base
 from wimse.httpsig.components import ComponentIdentifier
+from wimse.httpsig.field_types import DEFAULT_FIELD_TYPES, StructuredFieldTypes
 from wimse.httpsig.flow import Flow
 from wimse.httpsig.limits import DEFAULT_LIMITS, Limits
 from wimse.httpsig.message import Message, Request
@@ -87,7 +88,7 @@ class Requirements:
         required = list(self.components)
         for identifier in self.components_if_present:
             source = request if identifier.of_request else message
-            if source is not None and identifier.name in source.fields:
+            if source is not None and identifier.name in (source.trailers if identifier.of_trailers else source.fields):
                 required.append(identifier)
         return [
             Violation(Reason.COMPONENT_NOT_COVERED, f"{identifier} is not covered")
@@ -194,6 +195,7 @@ def verify(
     now: int,
     request: Request | None = None,
     limits: Limits = DEFAULT_LIMITS,
+    field_types: StructuredFieldTypes = DEFAULT_FIELD_TYPES,
 ) -> Flow[VerifiedSignature]:
     """Verify one signature of a message. A generator: run it with `flow.run` or `flow.run_async`.
 
@@ -205,6 +207,7 @@ def verify(
         now: seconds since 1970.
         request: when the message is a response, the request that it answers.
         limits: how much is read.
+        field_types: the structured fields that are known, for `sf` and `key`.
 
     Returns:
         The verified signature.
@@ -220,7 +223,7 @@ def verify(
     if not isinstance(key, PublicKey):
         raise Refused(Reason.KEY_UNKNOWN, "no key is known for the signature")
     _check_algorithm(chosen.input, key, requirements)  # step 6
-    base = signature_base(chosen.input, message, request)  # step 7
+    base = signature_base(chosen.input, message, request, field_types=field_types)  # step 7
     key.verify(chosen.value, base.data)  # step 8
     return VerifiedSignature(
         label=chosen.label,
