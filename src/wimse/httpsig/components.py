@@ -152,7 +152,7 @@ def component_value(
     Raises:
         Refused: as `resolver_for` and the function that it returns.
     """
-    return _resolver(identifier, field_types)(message, request)
+    return resolver_for(identifier, field_types)(message, request)
 
 
 def resolver_for(identifier: ComponentIdentifier, field_types: StructuredFieldTypes = DEFAULT_FIELD_TYPES) -> Resolver:
@@ -175,7 +175,16 @@ def resolver_for(identifier: ComponentIdentifier, field_types: StructuredFieldTy
             of message, no request at hand, or a query parameter that occurs twice; `component_absent`;
             `component_value_invalid` for a value outside ASCII, or not of the field's type; `too_many_parameters`.
     """
+    if not identifier.parameters:  # nearly all: spares them the hash of an identifier
+        return _DERIVED.get(identifier.name) or _without_parameters(identifier.name)
     return _resolver(identifier, field_types)
+
+
+@lru_cache(maxsize=_MAX_RESOLVERS)
+def _without_parameters(name: str) -> Resolver:
+    if name.startswith("@"):
+        return _derived_resolver(name, {})
+    return field_resolver(name, {}, DEFAULT_FIELD_TYPES)
 
 
 @lru_cache(maxsize=_MAX_RESOLVERS)
@@ -259,16 +268,19 @@ def check_distinct(identifiers: Iterable[ComponentIdentifier]) -> None:
     Raises:
         Refused: `component_duplicated`.
     """
-    seen: set[ComponentIdentifier] = set()
-    for identifier in identifiers:
-        same = identifier
-        if ("sf", True) in identifier.parameters and any(key == "key" for key, _ in identifier.parameters):
-            same = ComponentIdentifier(
-                identifier.name, tuple(each for each in identifier.parameters if each[0] != "sf")
-            )
-        if same in seen:
-            raise Refused(Reason.COMPONENT_DUPLICATED, "a component is covered twice")
-        seen.add(same)
+    listed = tuple(identifiers)
+    distinct = set(listed)
+    if len(distinct) != len(listed):
+        raise Refused(Reason.COMPONENT_DUPLICATED, "a component is covered twice")
+    for each in listed:
+        if len(each.parameters) > 1 and (other := _without_sf(each)) != each and other in distinct:
+            raise Refused(Reason.COMPONENT_DUPLICATED, "a member of a Dictionary is covered twice")
+
+
+def _without_sf(identifier: ComponentIdentifier) -> ComponentIdentifier:
+    if not any(name == "key" for name, _ in identifier.parameters):
+        return identifier
+    return ComponentIdentifier(identifier.name, tuple(each for each in identifier.parameters if each[0] != "sf"))
 
 
 def check_applicable(identifier: ComponentIdentifier, target: type[Request | Response]) -> None:

@@ -45,6 +45,8 @@ def field_resolver(name: str, parameters: Mapping[str, bool | str], field_types:
     for parameter, value in parameters.items():
         if type(value) is not _PARAMETERS.get(parameter):
             raise Refused(Reason.COMPONENT_PARAMETER_UNKNOWN, f"a parameter of {name} is not one of a field")
+    if not parameters:
+        return lambda message, _: _combined(message.fields, name)
     read = _reader(name, parameters, field_types)
     if "tr" in parameters:
         return lambda message, _: read(message.trailers)

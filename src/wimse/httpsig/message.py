@@ -112,6 +112,9 @@ class Fields:
         return f"Fields({', '.join(name for name, _ in self._lines)})"
 
 
+_NONE: Final = Fields()
+
+
 def _once(kept: dict[Hashable, Any], key: Hashable, make: Callable[[], _Made]) -> _Made:
     if key not in kept:
         kept[key] = make()
@@ -140,7 +143,7 @@ class Request:
     scheme: str = "https"
     authority: str = ""
     fields: Fields = field(default_factory=Fields)
-    trailers: Fields = field(default_factory=Fields)
+    trailers: Fields = _NONE
     _made: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -173,7 +176,7 @@ class Response:
 
     status: int
     fields: Fields = field(default_factory=Fields)
-    trailers: Fields = field(default_factory=Fields)
+    trailers: Fields = _NONE
 
     def __post_init__(self) -> None:
         if not 100 <= self.status <= 999:

@@ -40,8 +40,6 @@ class _Absolute(NamedTuple):
 
 
 def _absolute_form(request: Request) -> _Absolute | None:
-    if request.target.startswith("/"):
-        return None
     found = _ABSOLUTE.fullmatch(request.target)
     return _Absolute(found[1].lower(), found[2], found[3]) if found else None
 
