@@ -131,7 +131,7 @@ def test_the_story_shows_token_messages_middlebox_and_table(port: int, directory
         '"@status" "@method";req "@path";req "@query";req',
         "to the request: X-Forwarded-Proto: https",
         "the server knows its caller as   spiffe://example.com/client",
-        "as it should",
+        "│ a stolen WIT with another key      │ refused  │ refused  │ signature_invalid    │ yes │",
     ):
         assert part in done.stdout, part
     assert "\x1b[" not in done.stdout  # plain where there is no terminal
