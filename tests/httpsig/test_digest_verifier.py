@@ -307,6 +307,15 @@ class TestParsing:
         with refused(Reason.DIGEST_UNUSABLE):
             parse_digests(header(value))
 
+    @pytest.mark.parametrize(
+        "member", ["sha-256", "sha-256=1", "sha-256=(:AAAA:)", "x=:AAAA:;q=1", "x=:AAAA:;q", "x=?1"]
+    )
+    def test_each_is_a_byte_sequence_without_parameters(self, member: str) -> None:
+        """DG-09: in either field, the unknown ones too."""
+        for name in (CONTENT_DIGEST, REPR_DIGEST):
+            with refused(Reason.DIGEST_UNUSABLE):
+                parse_digests(header(f"a=:AAAA:, {member}", name), name)
+
     @pytest.mark.parametrize("name", ["digest", "Content-Digest", "want-content-digest", ""])
     def test_another_name_is_a_mistake(self, name: str) -> None:
         for call in (lambda: parse_digests(Fields(), name), lambda: DigestVerifier(Fields(), name=name)):

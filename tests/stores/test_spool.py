@@ -127,6 +127,26 @@ def test_a_file_that_was_cut_is_noticed(size: int) -> None:
             list(spool.chunks())
 
 
+def test_a_file_that_was_cut_is_noticed_without_a_digest() -> None:
+    with Spool(DigestVerifier(Fields(), required=False), SMALL) as spool:
+        spool.write(CONTENT)
+        spool.finish()
+        os.ftruncate(descriptor(spool), 100)
+        with pytest.raises(Unavailable):
+            list(spool.chunks())
+
+
+def test_a_file_that_cannot_be_read_is_said() -> None:
+    with filled(SMALL) as spool:
+        spool.finish()
+        write_only = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(write_only, descriptor(spool))
+        os.close(write_only)
+        with pytest.raises(Unavailable) as caught:
+            list(spool.chunks())
+        assert caught.value.reason is Reason.SPOOL_UNAVAILABLE
+
+
 def test_a_buffer_that_changes_later_changes_nothing() -> None:
     """DG-19"""
     for settings in (SMALL, SpoolSettings()):
