@@ -8,7 +8,7 @@ DEMO  := $(VENV)/.demo-installed
 DEV   := $(VENV)/.dev-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo setup test check format bench docs lock proto clean
+.PHONY: help demo setup test check format bench fuzz docs lock proto clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -38,6 +38,10 @@ format: $(DEV)  ## let ruff format and mend what it can
 bench: $(DEV)  ## every benchmark
 	@set -e; shopt -s nullglob; for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
 
+fuzz:  ## the fuzz targets (TARGETS="jws bundle" for some of them, SECONDS_EACH=600, JOBS=2)
+	@tools/fuzz_venv.sh
+	.fuzz-venv/bin/python fuzz/run.py $(TARGETS) --seconds $(or $(SECONDS_EACH),60) --jobs $(or $(JOBS),1)
+
 docs: $(DEV)  ## check the links: the documentation is Markdown, and there is nothing to build
 	$(BIN)/python tools/check_links.py
 
@@ -48,7 +52,7 @@ proto:  ## generate the protobuf code
 	tools/generate_proto.sh
 
 clean:  ## remove environments, caches and reports
-	rm -rf $(VENV) .lock-venv .proto-venv build dist htmlcov .coverage .coverage.* \
+	rm -rf $(VENV) .lock-venv .proto-venv .fuzz-venv .fuzz build dist htmlcov .coverage .coverage.* \
 	  .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -21,3 +21,5 @@ compile "${universal[@]}" pyproject.toml --extra demo --group build -c requireme
   -o requirements/demo.lock "$@"
 # The old protoc has wheels up to Python 3.12; it lives in an environment of its own.
 compile --universal --python-version 3.11 requirements/proto.in -o requirements/proto.lock "$@"
+# The fuzzer too, beside what the package itself stands on, at the versions that the tests run with.
+compile "${universal[@]}" pyproject.toml requirements/fuzz.in -c requirements/dev.lock -o requirements/fuzz.lock "$@"

@@ -105,6 +105,7 @@ class Reason(Enum):
     PARAMETER_MISSING = ("parameter_missing", ReasonClass.POLICY)
     PARAMETER_FORBIDDEN = ("parameter_forbidden", ReasonClass.POLICY)
     PARAMETER_VALUE = ("parameter_value", ReasonClass.POLICY)
+    DIGEST_IN_TRAILER = ("digest_in_trailer", ReasonClass.POLICY)
     # algorithm: this key is not for this algorithm, or neither is allowed
     KEY_MALFORMED = ("key_malformed", ReasonClass.ALGORITHM)
     KEY_UNSUPPORTED = ("key_unsupported", ReasonClass.ALGORITHM)
@@ -173,6 +174,7 @@ class Reason(Enum):
     CREDENTIAL_EXPIRED = ("credential_expired", ReasonClass.UNAVAILABLE)
     ISSUER_UNAVAILABLE = ("issuer_unavailable", ReasonClass.UNAVAILABLE)
     RESPONSE_NOT_SIGNABLE = ("response_not_signable", ReasonClass.UNAVAILABLE)
+    SPOOL_UNAVAILABLE = ("spool_unavailable", ReasonClass.UNAVAILABLE)
     # configuration
     CONFIGURATION = ("configuration", ReasonClass.CONFIGURATION)
 

@@ -1,4 +1,4 @@
-"""HTTP Message Signatures (RFC 9421) and Content-Digest (RFC 9530), with no thought of workloads or tokens."""
+"""HTTP Message Signatures (RFC 9421) and digest fields (RFC 9530), with no thought of workloads or tokens."""
 
 from __future__ import annotations
 
@@ -6,7 +6,24 @@ from wimse.httpsig.accept_signature import SignatureRequest, parse_accept_signat
 from wimse.httpsig.answering import AnswerPolicy, answer
 from wimse.httpsig.base import SignatureBase, signature_base
 from wimse.httpsig.components import ComponentIdentifier, Resolver, component_value, resolver_for
-from wimse.httpsig.digest import CONTENT_DIGEST, DIGEST_ALGORITHMS, check_content_digest, content_digest
+from wimse.httpsig.digest import (
+    DIGEST_ALGORITHMS,
+    Digester,
+    DigestVerifier,
+    check_content_digest,
+    check_repr_digest,
+    content_digest,
+    repr_digest,
+)
+from wimse.httpsig.digest_fields import CONTENT_DIGEST, REPR_DIGEST, parse_digests
+from wimse.httpsig.digest_preferences import (
+    WANT_CONTENT_DIGEST,
+    WANT_REPR_DIGEST,
+    DigestPreferences,
+    parse_want_digest,
+    want_digest,
+)
+from wimse.httpsig.digest_streams import HeldBack, collected, collected_async, held_back, held_back_async
 from wimse.httpsig.field_types import DEFAULT_FIELD_TYPES, StructuredFieldType, StructuredFieldTypes
 from wimse.httpsig.flow import Flow, run, run_async
 from wimse.httpsig.http1 import MessageFile, parse_http1
@@ -21,10 +38,17 @@ __all__ = [
     "DEFAULT_FIELD_TYPES",
     "DEFAULT_LIMITS",
     "DIGEST_ALGORITHMS",
+    "REPR_DIGEST",
+    "WANT_CONTENT_DIGEST",
+    "WANT_REPR_DIGEST",
     "AnswerPolicy",
     "ComponentIdentifier",
+    "DigestPreferences",
+    "DigestVerifier",
+    "Digester",
     "Fields",
     "Flow",
+    "HeldBack",
     "LabelledSignature",
     "Limits",
     "MadeSignature",
@@ -43,12 +67,20 @@ __all__ = [
     "VerifiedSignature",
     "answer",
     "check_content_digest",
+    "check_repr_digest",
+    "collected",
+    "collected_async",
     "component_value",
     "content_digest",
+    "held_back",
+    "held_back_async",
     "make_signature",
     "parse_accept_signature",
+    "parse_digests",
     "parse_http1",
     "parse_signatures",
+    "parse_want_digest",
+    "repr_digest",
     "request_signatures",
     "resolver_for",
     "run",
@@ -57,5 +89,6 @@ __all__ = [
     "sign",
     "signature_base",
     "verify",
+    "want_digest",
     "with_fields",
 ]

@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+"""Write the seed corpus, `fuzz/corpus/TARGET/`, from `vectors/`: plain files, each an input as it is.
+
+    fuzz/seeds.py
+
+Files that are there already under other names stay: what once failed is kept there by hand.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+MAX_SEEDS_OF_A_SET = 24
+
+Seed = tuple[str, str, bytes]  # target, name, input
+
+DIGESTS = {
+    "both": "sha-256=:X48E9qOokqqrvdts8nOJRJN3OWDUoyWxBf7kbu9DBPE=:, "
+    "sha-512=:WZDPaVn/7XgHaAy8pmojAkGWoRx2UFChF41A2svX+TaPm+AbwAgBWnrIiYllu7BNNyealdVLvRwEmTHWXvJwew==:",
+    "beside-unknown": "x=:AAAA:,sha-256=:X48E9qOokqqrvdts8nOJRJN3OWDUoyWxBf7kbu9DBPE=:",
+    "wrong": "sha-256=:d435Qo+nKZ+gLcUHn7GQtQ72hiBVAgqoLsZnZPiTGPk=:",
+    "deprecated": "md5=:Sd/dVLAcvNLSq16eXua5uQ==:, unixsum=:GQU=:",
+    "excess-padding": "sha-256=:RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg==:",
+    "parameters": "sha-256=:X48E9qOokqqrvdts8nOJRJN3OWDUoyWxBf7kbu9DBPE=:;q=1",
+}
+WANTED = ["sha-256=1", "sha-512=3, sha-256=10, unixsum=0", "sha=10", "sha-256=11", "sha-256", "sha-256=1;q", "a=1.0"]
+COMPONENTS = ['"@method";req', '"@query-param";name="a%20b"', "content-type", '"x";key="a"', '"x";sf;bs;tr', "@status"]
+
+
+def cases(path: str) -> list[dict[str, Any]]:
+    """The cases of one file of vectors, the first so many."""
+    found: list[dict[str, Any]] = json.loads((ROOT / "vectors" / path).read_text(encoding="utf-8"))["cases"]
+    return found[:MAX_SEEDS_OF_A_SET]
+
+
+def of_messages() -> Iterator[Seed]:
+    """Messages, their signatures and their signature fields."""
+    for path in ("rfc9421/signatures.json", "wimse/http-signature-07.json", "rfc9421/components.json"):
+        for case in cases(path):
+            data = case["message"].encode("latin-1")
+            yield "message", case["id"], data
+            yield "signatures", case["id"], data
+            fields = dict(re.findall(r"(?mi)^(signature(?:-input)?):[ \t]*(.*?)\r?$", case["message"]))
+            lines = {name.lower(): value for name, value in fields.items()}
+            if lines.keys() == {"signature", "signature-input"}:
+                both = f"{lines['signature-input']}\n{lines['signature']}"
+                yield "signature_fields", case["id"], both.encode("latin-1")
+
+
+def of_credentials() -> Iterator[Seed]:
+    """Tokens, identifiers, bundles and keys."""
+    for case in cases("wimse/wits.json"):
+        yield "jws", case["id"], case["token"].encode("ascii")
+    key = cases("wimse/wits.json")[0]["expected"]["key"]
+    claims = {"sub": "wimse://example.org/a", "exp": 1_700_000_060, "iat": 1_700_000_000, "cnf": {"jwk": key}}
+    header = {"alg": "EdDSA", "typ": "wit+jwt", "kid": "issuer"}
+    for name, changed in (
+        ("good", {}),
+        ("expired", {"exp": 1}),
+        ("crit", {"nbf": True}),
+        ("spiffe", {"sub": "spiffe://a/b"}),
+    ):
+        yield "wit_claims", name, f"{json.dumps(header)}\n{json.dumps({**claims, **changed})}".encode()
+    for case in cases("spiffe/identifiers.json"):
+        yield "identifier", case["id"], case["uri"].encode("utf-8", "surrogateescape")
+    for case in cases("spiffe/bundles.json"):
+        yield "bundle", case["id"], json.dumps(case["document"]).encode()
+    for case in cases("rfc9421/keys.json"):
+        yield "jwk", case["id"], json.dumps(case["jwk"]).encode()
+        yield "key_file", f"{case['id']}-jwk", json.dumps({"keys": [case["jwk"]]}).encode()
+        for form in ("public_pem", "private_pem"):
+            if case.get(form):
+                yield "key_file", f"{case['id']}-{form}", case[form].encode()
+
+
+def of_fields() -> Iterator[Seed]:
+    """Single fields and identifiers, from RFC 9421 and RFC 9530."""
+    for name, value in DIGESTS.items():
+        yield "digest", name, f'{value}\n{{"hello": "world"}}'.encode()
+    for number, value in enumerate(WANTED):
+        yield "want_content_digest", f"wanted-{number}", value.encode()
+    for number, value in enumerate(COMPONENTS):
+        yield "component", f"component-{number}", value.encode()
+
+
+def main() -> None:
+    """Write every seed once."""
+    seen: set[tuple[str, bytes]] = set()
+    for seeds in (of_messages(), of_credentials(), of_fields()):
+        for target, name, data in seeds:
+            if (target, data) in seen:
+                continue
+            seen.add((target, data))
+            path = ROOT / "fuzz" / "corpus" / target / re.sub(r"[^A-Za-z0-9._-]", "_", name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+    print(f"{len(seen)} seeds")
+
+
+if __name__ == "__main__":
+    main()
