@@ -9,28 +9,40 @@ from wimse.httpsig.flow import Flow, run, run_async
 from wimse.httpsig.http1 import MessageFile, parse_http1
 from wimse.httpsig.limits import DEFAULT_LIMITS, Limits
 from wimse.httpsig.message import Fields, Message, Request, Response, with_fields
-from wimse.httpsig.parameters import LabelledSignature, SignatureInput, parse_signatures
+from wimse.httpsig.needs import AsyncKeyResolver, KeyResolver, NeedKey, VerificationKey
+from wimse.httpsig.parameters import SignatureInput
+from wimse.httpsig.requirements import Requirements
+from wimse.httpsig.resolvers import JWKSet, StaticKeys
+from wimse.httpsig.selection import select_signature
+from wimse.httpsig.signatures import LabelledSignature, MalformedSignature, ParsedSignatures, parse_signatures
 from wimse.httpsig.signing import MadeSignature, make_signature, sign
-from wimse.httpsig.verifying import NeedKey, Requirements, VerifiedSignature, select_signature, verify
+from wimse.httpsig.verifying import VerifiedSignature, verify, verify_message, verify_message_async
 
 __all__ = [
     "CONTENT_DIGEST",
     "DEFAULT_LIMITS",
     "DIGEST_ALGORITHMS",
+    "AsyncKeyResolver",
     "ComponentIdentifier",
     "Fields",
     "Flow",
+    "JWKSet",
+    "KeyResolver",
     "LabelledSignature",
     "Limits",
     "MadeSignature",
+    "MalformedSignature",
     "Message",
     "MessageFile",
     "NeedKey",
+    "ParsedSignatures",
     "Request",
     "Requirements",
     "Response",
     "SignatureBase",
     "SignatureInput",
+    "StaticKeys",
+    "VerificationKey",
     "VerifiedSignature",
     "check_content_digest",
     "component_value",
@@ -44,5 +56,7 @@ __all__ = [
     "sign",
     "signature_base",
     "verify",
+    "verify_message",
+    "verify_message_async",
     "with_fields",
 ]

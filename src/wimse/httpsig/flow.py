@@ -41,6 +41,8 @@ def run(flow: Flow[Result], answer: Callable[[Any], Any]) -> Result:
     except StopIteration as end:
         result: Result = end.value
         return result
+    finally:
+        flow.close()
 
 
 async def run_async(flow: Flow[Result], answer: Callable[[Any], Awaitable[Any] | Any]) -> Result:
