@@ -146,7 +146,7 @@ def sign(  # noqa: PLR0917 - click passes by name
     SignatureInput.build(components, parameters)  # wrong options are told before the message is looked at
     file = inputs.read_message(message, scheme=scheme)
     request = inputs.read_request(request_path, file, scheme=scheme)
-    if any(each.label == label for each in parse_signatures(file.message.fields)):
+    if label in parse_signatures(file.message.fields).labels:
         raise Refused(Reason.SIGNATURE_LABEL_DUPLICATED, "the message has a signature of this label already")
     made = make_signature(file.message, signer, components, parameters, label=label, request=request)
     signed = file.adding(*made.lines()).to_bytes()

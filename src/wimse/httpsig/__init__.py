@@ -29,9 +29,14 @@ from wimse.httpsig.flow import Flow, run, run_async
 from wimse.httpsig.http1 import MessageFile, parse_http1
 from wimse.httpsig.limits import DEFAULT_LIMITS, Limits
 from wimse.httpsig.message import Fields, Message, Request, Response, with_fields
-from wimse.httpsig.parameters import LabelledSignature, SignatureInput, parse_signatures
+from wimse.httpsig.needs import AsyncKeyResolver, KeyResolver, NeedKey, VerificationKey
+from wimse.httpsig.parameters import SignatureInput
+from wimse.httpsig.requirements import Requirements
+from wimse.httpsig.resolvers import JWKSet, StaticKeys
+from wimse.httpsig.selection import select_signature
+from wimse.httpsig.signatures import LabelledSignature, MalformedSignature, ParsedSignatures, parse_signatures
 from wimse.httpsig.signing import MadeSignature, make_signature, sign
-from wimse.httpsig.verifying import NeedKey, Requirements, VerifiedSignature, select_signature, verify
+from wimse.httpsig.verifying import VerifiedSignature, verify, verify_message, verify_message_async
 
 __all__ = [
     "CONTENT_DIGEST",
@@ -42,6 +47,7 @@ __all__ = [
     "WANT_CONTENT_DIGEST",
     "WANT_REPR_DIGEST",
     "AnswerPolicy",
+    "AsyncKeyResolver",
     "ComponentIdentifier",
     "DigestPreferences",
     "DigestVerifier",
@@ -49,12 +55,16 @@ __all__ = [
     "Fields",
     "Flow",
     "HeldBack",
+    "JWKSet",
+    "KeyResolver",
     "LabelledSignature",
     "Limits",
     "MadeSignature",
+    "MalformedSignature",
     "Message",
     "MessageFile",
     "NeedKey",
+    "ParsedSignatures",
     "Request",
     "Requirements",
     "Resolver",
@@ -62,8 +72,10 @@ __all__ = [
     "SignatureBase",
     "SignatureInput",
     "SignatureRequest",
+    "StaticKeys",
     "StructuredFieldType",
     "StructuredFieldTypes",
+    "VerificationKey",
     "VerifiedSignature",
     "answer",
     "check_content_digest",
@@ -89,6 +101,8 @@ __all__ = [
     "sign",
     "signature_base",
     "verify",
+    "verify_message",
+    "verify_message_async",
     "want_digest",
     "with_fields",
 ]

@@ -13,11 +13,14 @@ __all__ = ["DEFAULT_LIMITS", "Limits"]
 class Limits:
     """What a message may ask of us before it is refused, whatever it says.
 
+    Nesting needs no number: a structured field nests an Item in an Inner List in a Dictionary and no deeper
+    (RFC 9651 §3.1.1), and what nests deeper does not parse.
+
     Attributes:
         max_fields: field lines in a head. Default 128; proxies stop at 100 to 128.
         max_field_bytes: one field's name and value. Default 8,192, what every proxy measured lets through.
         max_signature_field_bytes: all Signature-Input or all Signature lines together. Default 16,384.
-        max_signatures: labels in a message. Default 8.
+        max_signatures: labels in a message, malformed ones included. Default 8.
         max_components: components that one signature covers. Default 64.
         max_parameters: parameters of one signature, or of one component. Default 16.
         max_digests: members of a Content-Digest. Default 8.

@@ -13,7 +13,8 @@ from wimse.httpsig.base import SignatureBase, signature_base
 from wimse.httpsig.components import ComponentIdentifier
 from wimse.httpsig.field_types import DEFAULT_FIELD_TYPES, StructuredFieldTypes
 from wimse.httpsig.message import AnyMessage, Message, Request, with_fields
-from wimse.httpsig.parameters import SignatureInput, parse_signatures
+from wimse.httpsig.parameters import SignatureInput
+from wimse.httpsig.signatures import parse_signatures
 from wimse.keys import Signer
 
 __all__ = ["SIGNATURE", "SIGNATURE_INPUT", "MadeSignature", "make_signature", "sign"]
@@ -93,7 +94,7 @@ def sign(
     Raises:
         Refused: also `signature_label_duplicated` when the message has a signature of this label.
     """
-    if any(each.label == label for each in parse_signatures(message.fields)):
+    if label in parse_signatures(message.fields).labels:
         raise Refused(Reason.SIGNATURE_LABEL_DUPLICATED, "the message has a signature of this label already")
     made = make_signature(
         message, signer, components, parameters, label=label, request=request, field_types=field_types

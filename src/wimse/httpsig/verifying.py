@@ -2,165 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import InitVar, dataclass, field
-from datetime import timedelta
+from inspect import isawaitable
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
-from wimse.errors import ConfigurationError, Reason, Refused, Violation
+from wimse.errors import ConfigurationError, Reason, Refused, Unavailable, WimseError
 from wimse.httpsig.base import signature_base
 from wimse.httpsig.components import ComponentIdentifier
+from wimse.httpsig.digest import check_content_digest
 from wimse.httpsig.field_types import DEFAULT_FIELD_TYPES, StructuredFieldTypes
-from wimse.httpsig.flow import Flow
+from wimse.httpsig.flow import Flow, run, run_async
 from wimse.httpsig.limits import DEFAULT_LIMITS, Limits
 from wimse.httpsig.message import Message, Request
-from wimse.httpsig.parameters import LabelledSignature, SignatureInput, parse_signatures
-from wimse.keys import Algorithm, PublicKey
+from wimse.httpsig.needs import AsyncKeyResolver, KeyResolver, NeedKey, VerificationKey
+from wimse.httpsig.parameters import SignatureInput
+from wimse.httpsig.requirements import CONTENT_DIGEST_COMPONENT, Requirements
+from wimse.httpsig.selection import select_signature
+from wimse.httpsig.signatures import parse_signatures
 from wimse.keys.algorithms import algorithm_of_http_name
 
-__all__ = ["NeedKey", "Requirements", "VerifiedSignature", "select_signature", "verify"]
+__all__ = ["VerifiedSignature", "verify", "verify_message", "verify_message_async"]
 
-MAX_LEEWAY: Final = timedelta(seconds=120)
 _MADE_BY_VERIFICATION: Final = object()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Requirements:
-    """What an application asks of a signature. All violations are reported together.
-
-    Attributes:
-        label: the signature to verify, by label.
-        tag: the signature to verify, by its tag; exactly one must have it.
-        components: identifiers that must be covered, exactly these: ``content-digest;key=…`` is another one.
-        components_if_present: identifiers that must be covered when the message (or with `req` the request)
-            has the field.
-        parameters: names that must be present.
-        forbidden_parameters: names that must be absent.
-        parameter_types: types of further parameters that the application knows.
-        max_age: longest time since `created`; None does not look at age.
-        max_lifetime: longest time from `created` to `expires`; None does not look at it.
-        leeway: how far the two clocks may be apart. Default 30 s, at most 120 s.
-        algorithms: those that are allowed; None allows each that is supported.
-
-    Raises on construction:
-        ConfigurationError: for a leeway that is negative or above 120 s.
-    """
-
-    label: str | None = None
-    tag: str | None = None
-    components: tuple[ComponentIdentifier, ...] = ()
-    components_if_present: tuple[ComponentIdentifier, ...] = ()
-    parameters: tuple[str, ...] = ()
-    forbidden_parameters: tuple[str, ...] = ()
-    parameter_types: Mapping[str, type] = field(default_factory=dict)
-    max_age: timedelta | None = None
-    max_lifetime: timedelta | None = None
-    leeway: timedelta = timedelta(seconds=30)
-    algorithms: frozenset[Algorithm] | None = None
-
-    def __post_init__(self) -> None:
-        if not timedelta(0) <= self.leeway <= MAX_LEEWAY:
-            raise ConfigurationError(f"leeway must be between 0 and {MAX_LEEWAY.seconds} seconds")
-
-    def check(self, metadata: SignatureInput, message: Message, now: int, request: Request | None = None) -> None:
-        """Compare a signature's metadata with these requirements (§3.2 step 4).
-
-        Args:
-            metadata: components and parameters.
-            message: the message that carries the signature.
-            now: seconds since 1970.
-            request: when the message is a response, the request that it answers.
-
-        Raises:
-            Refused: with every violation; its reason is that of the first one.
-        """
-        violations = [
-            *self._coverage(metadata, message, request),
-            *self._parameters(metadata),
-            *self._times(metadata, now),
-        ]
-        if violations:
-            raise Refused.for_violations(violations)
-
-    def _coverage(self, metadata: SignatureInput, message: Message, request: Request | None) -> list[Violation]:
-        covered = set(metadata.components)
-        required = list(self.components)
-        for identifier in self.components_if_present:
-            source = request if identifier.of_request else message
-            if source is not None and identifier.name in (source.trailers if identifier.of_trailers else source.fields):
-                required.append(identifier)
-        return [
-            Violation(Reason.COMPONENT_NOT_COVERED, f"{identifier} is not covered")
-            for identifier in required
-            if identifier not in covered
-        ]
-
-    def _parameters(self, metadata: SignatureInput) -> list[Violation]:
-        missing = [
-            Violation(Reason.PARAMETER_MISSING, f"the parameter {name} is missing")
-            for name in self.parameters
-            if name not in metadata.parameters
-        ]
-        forbidden = [
-            Violation(Reason.PARAMETER_FORBIDDEN, f"the parameter {name} must not be used")
-            for name in self.forbidden_parameters
-            if name in metadata.parameters
-        ]
-        return missing + forbidden
-
-    def _times(self, metadata: SignatureInput, now: int) -> list[Violation]:
-        # Plain integers throughout: a `created` of fifteen digits is no date and must not become an exception.
-        created, expires = metadata.integer("created"), metadata.integer("expires")
-        leeway, found = int(self.leeway.total_seconds()), []
-        if expires is not None and now >= expires + leeway:
-            found.append(Violation(Reason.SIGNATURE_EXPIRED, "the signature has expired"))
-        if created is not None and created > now + leeway:
-            found.append(Violation(Reason.SIGNATURE_NOT_YET_VALID, "the signature was created in the future"))
-        if created is not None and expires is not None and expires <= created:
-            found.append(Violation(Reason.SIGNATURE_LIFETIME, "the signature expires before it was created"))
-        if self.max_age is not None:
-            if created is None:
-                found.append(Violation(Reason.PARAMETER_MISSING, "the parameter created is missing"))
-            elif now - created > int(self.max_age.total_seconds()) + leeway:
-                found.append(Violation(Reason.SIGNATURE_TOO_OLD, "the signature is older than is accepted"))
-        if self.max_lifetime is not None and created is not None and expires is not None:
-            longest = int(self.max_lifetime.total_seconds())
-            if expires - created > longest:
-                found.append(Violation(Reason.SIGNATURE_LIFETIME, f"the signature lives longer than {longest} seconds"))
-        return found
-
-
-@dataclass(frozen=True, slots=True)
-class NeedKey:
-    """What `verify` yields: the key of this signature is needed. The answer is a `PublicKey`.
-
-    Attributes:
-        signature: whose key.
-        message: the message that carries it.
-    """
-
-    signature: LabelledSignature
-    message: Message
 
 
 @dataclass(frozen=True, slots=True)
 class VerifiedSignature:
     """A signature that was verified. Only `verify` makes one.
 
+    What is not in here was not signed: an application that takes method, path, fields and content from here and not
+    from the message uses only what was (§7.2.1).
+
     Attributes:
-        label: its label.
-        key: the key that verified it.
+        label: its label, which was not signed.
+        key: the key that verified it; it says the algorithm.
         components: what it covers.
         covered: each covered component and its VALUE: what was signed, for an application to use.
         parameters: its parameters.
+        content: the content, when it was given to `verify` and is covered through Content-Digest; else None.
     """
 
     label: str
-    key: PublicKey
+    key: VerificationKey
     components: tuple[ComponentIdentifier, ...]
     covered: Mapping[str, str] = field(repr=False)
     parameters: Mapping[str, object] = field(repr=False)
+    content: bytes | None = field(default=None, repr=False)
     # Not kept: what is kept could be handed on, and `dataclasses.replace` would.
     _made_by: InitVar[object] = None
 
@@ -168,24 +57,21 @@ class VerifiedSignature:
         if _made_by is not _MADE_BY_VERIFICATION:
             raise TypeError("a VerifiedSignature is made by verify only")
 
+    def value_of(self, component: ComponentIdentifier | str) -> str:
+        """The signed value of a component, which must be covered.
 
-def select_signature(signatures: tuple[LabelledSignature, ...], requirements: Requirements) -> LabelledSignature:
-    """Determine which signature to verify (§3.2 step 1.1).
+        Args:
+            component: an identifier, or its text as `ComponentIdentifier.parse` reads it; the order of its
+                parameters does not matter.
 
-    Raises:
-        Refused: `signature_missing` when none fits; `signature_ambiguous` when several do.
-    """
-    fitting = [
-        each
-        for each in signatures
-        if (requirements.label is None or each.label == requirements.label)
-        and (requirements.tag is None or each.input.text("tag") == requirements.tag)
-    ]
-    if not fitting:
-        raise Refused(Reason.SIGNATURE_MISSING, "the message has no signature that fits")
-    if len(fitting) > 1:
-        raise Refused(Reason.SIGNATURE_AMBIGUOUS, "the message has more than one signature that fits")
-    return fitting[0]
+        Raises:
+            Refused: `component_not_covered`.
+        """
+        identifier = component if isinstance(component, ComponentIdentifier) else ComponentIdentifier.parse(component)
+        for each in self.components:
+            if each == identifier:
+                return self.covered[str(each)]
+        raise Refused(Reason.COMPONENT_NOT_COVERED, f"{identifier} is not covered")
 
 
 def verify(
@@ -194,18 +80,26 @@ def verify(
     *,
     now: int,
     request: Request | None = None,
+    content: bytes | None = None,
     limits: Limits = DEFAULT_LIMITS,
     field_types: StructuredFieldTypes = DEFAULT_FIELD_TYPES,
 ) -> Flow[VerifiedSignature]:
     """Verify one signature of a message. A generator: run it with `flow.run` or `flow.run_async`.
 
-    It yields one `NeedKey` and is sent a `PublicKey`. At most one signature is checked cryptographically.
+    It yields one `NeedKey` and is sent a `VerificationKey`. At most one signature is checked cryptographically, after
+    everything that costs less; nothing is ever taken from a signature base made elsewhere (§7.4.2).
+
+    Content is covered when exactly ``content-digest`` is. Then it must be the content that the field says, which is
+    checked before the key is asked for; else it is neither checked nor handed on. `Requirements.cover_content` refuses
+    a message whose content is not covered.
 
     Args:
         message: the message.
         requirements: which signature, and what it must be like.
         now: seconds since 1970.
         request: when the message is a response, the request that it answers.
+        content: the message's content as received, before any content coding is undone; None when it is not at hand
+            or somebody else checks its digest.
         limits: how much is read.
         field_types: the structured fields that are known, for `sf` and `key`.
 
@@ -213,15 +107,18 @@ def verify(
         The verified signature.
 
     Raises:
-        Refused: with the reason of the first step of §3.2 that fails.
+        Refused: with the reason of the first step of §3.2 that fails, or a reason of the class `digest`.
+        Unavailable: `trust_unavailable` when the key cannot be had now.
+        ConfigurationError: when the requirements ask for the content and it is not given.
     """
     # Steps 1 to 3
     found = parse_signatures(message.fields, limits=limits, extension_types=requirements.parameter_types)
     chosen = select_signature(found, requirements)
-    requirements.check(chosen.input, message, now, request)  # step 4
-    key = yield NeedKey(chosen, message)  # step 5
-    if not isinstance(key, PublicKey):
-        raise Refused(Reason.KEY_UNKNOWN, "no key is known for the signature")
+    requirements.check(chosen.input, message, now, request, content=content)  # step 4
+    covered_content = content if CONTENT_DIGEST_COMPONENT in chosen.input.components else None
+    if covered_content is not None:  # §7.2.8: the signature alone does not say that the content is its own
+        check_content_digest(message.fields, covered_content, limits=limits)
+    key = yield from _key_of(NeedKey(chosen, message, request, covered_content))  # step 5
     _check_algorithm(chosen.input, key, requirements)  # step 6
     base = signature_base(chosen.input, message, request, field_types=field_types)  # step 7
     key.verify(chosen.value, base.data)  # step 8
@@ -231,11 +128,81 @@ def verify(
         components=chosen.input.components,
         covered=MappingProxyType(base.covered),
         parameters=MappingProxyType(dict(chosen.input.parameters)),
+        content=covered_content,
         _made_by=_MADE_BY_VERIFICATION,
     )
 
 
-def _check_algorithm(metadata: SignatureInput, key: PublicKey, requirements: Requirements) -> None:
+def verify_message(
+    message: Message,
+    requirements: Requirements,
+    resolver: KeyResolver,
+    *,
+    now: int,
+    request: Request | None = None,
+    content: bytes | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    field_types: StructuredFieldTypes = DEFAULT_FIELD_TYPES,
+) -> VerifiedSignature:
+    """Verify one signature of a message with a key that `resolver` finds at once.
+
+    Arguments, result and errors as `verify`; what `resolver` may raise stands with `KeyResolver`.
+
+    Raises:
+        ConfigurationError: also for a resolver whose answer has to be awaited.
+    """
+    flow = verify(
+        message, requirements, now=now, request=request, content=content, limits=limits, field_types=field_types
+    )
+    return run(flow, _at_once(resolver))
+
+
+async def verify_message_async(
+    message: Message,
+    requirements: Requirements,
+    resolver: AsyncKeyResolver,
+    *,
+    now: int,
+    request: Request | None = None,
+    content: bytes | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    field_types: StructuredFieldTypes = DEFAULT_FIELD_TYPES,
+) -> VerifiedSignature:
+    """The same with a resolver whose answer may have to be awaited; arguments, result and errors as `verify`."""
+    flow = verify(
+        message, requirements, now=now, request=request, content=content, limits=limits, field_types=field_types
+    )
+    return await run_async(flow, resolver)
+
+
+def _key_of(need: NeedKey) -> Flow[VerificationKey]:
+    # A port translates: what a resolver raises of its own becomes one of the documented errors.
+    try:
+        key = yield need
+    except WimseError:
+        raise
+    except (LookupError, ValueError) as error:
+        raise Refused(Reason.KEY_UNKNOWN, "the key resolver finds no key for the signature") from error
+    except Exception as error:
+        raise Unavailable(Reason.TRUST_UNAVAILABLE, "the key resolver failed") from error
+    if not isinstance(key, VerificationKey):
+        raise Refused(Reason.KEY_UNKNOWN, "no key is known for the signature")
+    return key
+
+
+def _at_once(resolver: Callable[[NeedKey], Any]) -> Callable[[NeedKey], Any]:
+    def answer(need: NeedKey) -> Any:
+        reply: Awaitable[object] | VerificationKey | None = resolver(need)
+        if isawaitable(reply):
+            if isinstance(reply, Coroutine):
+                reply.close()
+            raise ConfigurationError("the key resolver is asynchronous: use verify_message_async")
+        return reply
+
+    return answer
+
+
+def _check_algorithm(metadata: SignatureInput, key: VerificationKey, requirements: Requirements) -> None:
     if requirements.algorithms is not None and key.algorithm not in requirements.algorithms:
         raise Refused(Reason.ALGORITHM_NOT_ALLOWED, "the key's algorithm is not among those allowed")
     if "alg" in metadata.parameters and algorithm_of_http_name(metadata.parameters["alg"]) is not key.algorithm:

@@ -53,7 +53,11 @@ def explain_message(
         signatures = parse_signatures(file.message.fields)
     except Refused as refused:
         return [*steps, failed("Signatures", refused)]
-    if not signatures:
+    steps.extend(
+        failed("Signatures", Refused(each.reason, f"{each.label}: {each.detail}"))
+        for each in signatures.malformed.values()
+    )
+    if not signatures.labels:
         return [*steps, Step("Signatures", Outcome.SAID, "There is none: anybody may have written or changed this.")]
     for each in signatures:
         steps.extend(_signature_steps(each, file, key, now, request))

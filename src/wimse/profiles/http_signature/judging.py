@@ -52,10 +52,16 @@ def has_profile_signature(message: Message, revision: Revision, limits: Limits) 
     """Whether the message carries a signature with the profile's tag.
 
     Raises:
-        Refused: when its signature fields cannot be read.
+        Refused: when its signature fields cannot be read, or a malformed signature may be the profile's: a message is
+            not taken for an unsigned one because its signature is broken.
     """
     found = parse_signatures(message.fields, limits=limits, extension_types=revision.parameter_types)
-    return any(each.input.text("tag") == revision.tag for each in found)
+    if any(each.input.text("tag") == revision.tag for each in found):
+        return True
+    for each in found.malformed.values():
+        if each.may_have("tag", revision.tag) is not False:
+            raise each.refusal()
+    return False
 
 
 def verify_signature(

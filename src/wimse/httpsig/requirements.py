@@ -1,0 +1,196 @@
+"""What an application asks of a signature, as a value (RFC 9421 §3.2.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final
+
+from wimse.errors import ConfigurationError, Reason, Refused, Violation
+from wimse.httpsig.components import ComponentIdentifier, component_value
+from wimse.httpsig.digest import CONTENT_DIGEST
+from wimse.httpsig.message import Message, Request
+from wimse.httpsig.parameters import SignatureInput
+from wimse.httpsig.signatures import LabelledSignature
+from wimse.keys import Algorithm
+from wimse.keys.algorithms import algorithm_of_http_name
+
+__all__ = ["CONTENT_DIGEST_COMPONENT", "Requirements"]
+
+MAX_LEEWAY: Final = timedelta(seconds=120)
+CONTENT_DIGEST_COMPONENT: Final = ComponentIdentifier(CONTENT_DIGEST)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requirements:
+    """Which signature an application wants, and what it must be like. All violations are reported together.
+
+    The first four select: exactly one signature must fit all that are given (`select_signature`). The others judge the
+    one that was selected.
+
+    Attributes:
+        label: the signature to verify, by label; labels mean nothing and may be changed on the way (§7.2.5).
+        tag: the signature to verify, by its tag.
+        keyid: the signature to verify, by its `keyid`.
+        predicate: the signature to verify, by what this says of it; called with well-formed ones only.
+        components: identifiers that must be covered, exactly these: ``content-digest;key=…`` is another one.
+        components_if_present: identifiers that must be covered when the message (or with `req` the request)
+            has the component.
+        cover_content: whether content of at least one byte must be covered, through exactly ``content-digest``;
+            then `verify` must be given the content.
+        parameters: names that must be present.
+        forbidden_parameters: names that must be absent.
+        parameter_values: parameters that must be present with just this value, of just this type.
+        parameter_types: types of further parameters that the application knows; those of §2.3 have theirs.
+        tags: those that are accepted; None accepts any, and none.
+        max_age: longest time since `created`; None does not look at age.
+        max_lifetime: longest time from `created` to `expires` where both are there, which `parameters` can require;
+            None does not look at it.
+        leeway: how far the two clocks may be apart. Default 30 s, at most 120 s.
+        algorithms: those that are allowed; None allows each that is supported.
+
+    Raises on construction:
+        ConfigurationError: for a leeway that is negative or above 120 s, a negative age or lifetime, a parameter both
+            asked for and forbidden, or a `tag` that is not among `tags`.
+    """
+
+    label: str | None = None
+    tag: str | None = None
+    keyid: str | None = None
+    predicate: Callable[[LabelledSignature], bool] | None = None
+    components: tuple[ComponentIdentifier, ...] = ()
+    components_if_present: tuple[ComponentIdentifier, ...] = ()
+    cover_content: bool = False
+    parameters: tuple[str, ...] = ()
+    forbidden_parameters: tuple[str, ...] = ()
+    parameter_values: Mapping[str, object] = field(default_factory=dict)
+    parameter_types: Mapping[str, type] = field(default_factory=dict)
+    tags: frozenset[str] | None = None
+    max_age: timedelta | None = None
+    max_lifetime: timedelta | None = None
+    leeway: timedelta = timedelta(seconds=30)
+    algorithms: frozenset[Algorithm] | None = None
+
+    def __post_init__(self) -> None:
+        if not timedelta(0) <= self.leeway <= MAX_LEEWAY:
+            raise ConfigurationError(f"leeway must be between 0 and {MAX_LEEWAY.seconds} seconds")
+        for name, duration in (("max_age", self.max_age), ("max_lifetime", self.max_lifetime)):
+            if duration is not None and duration < timedelta(0):
+                raise ConfigurationError(f"{name} must not be negative")
+        if not {*self.parameters, *self.parameter_values}.isdisjoint(self.forbidden_parameters):
+            raise ConfigurationError("a parameter is both required and forbidden")
+        if self.tag is not None and self.tags is not None and self.tag not in self.tags:
+            raise ConfigurationError("the tag to select is not among those accepted")
+
+    def check(
+        self,
+        metadata: SignatureInput,
+        message: Message,
+        now: int,
+        request: Request | None = None,
+        *,
+        content: bytes | None = None,
+    ) -> None:
+        """Compare a signature's metadata with these requirements (§3.2 step 4).
+
+        Args:
+            metadata: components and parameters.
+            message: the message that carries the signature.
+            now: seconds since 1970.
+            request: when the message is a response, the request that it answers.
+            content: of the message, for `cover_content`.
+
+        Raises:
+            Refused: with every violation; its reason is that of the first one.
+            ConfigurationError: when `cover_content` is asked for without the content.
+        """
+        if self.cover_content and content is None:
+            raise ConfigurationError("cover_content is judged with the content, which was not given")
+        violations = [
+            *self._coverage(metadata, message, request, has_content=bool(content)),
+            *self._parameters(metadata),
+            *self._times(metadata, now),
+        ]
+        if violations:
+            raise Refused.for_violations(list(dict.fromkeys(violations)))
+
+    def _coverage(
+        self, metadata: SignatureInput, message: Message, request: Request | None, *, has_content: bool
+    ) -> list[Violation]:
+        covered = set(metadata.components)
+        required = list(self.components)
+        required += [each for each in self.components_if_present if _is_present(each, message, request)]
+        if self.cover_content and has_content:
+            required.append(CONTENT_DIGEST_COMPONENT)
+        return [
+            Violation(Reason.COMPONENT_NOT_COVERED, f"{identifier} is not covered")
+            for identifier in required
+            if identifier not in covered
+        ]
+
+    def _parameters(self, metadata: SignatureInput) -> list[Violation]:
+        required = [*self.parameters, *self.parameter_values, *(["tag"] if self.tags is not None else [])]
+        found = [
+            Violation(Reason.PARAMETER_MISSING, f"the parameter {name} is missing")
+            for name in required
+            if name not in metadata.parameters
+        ]
+        found += [
+            Violation(Reason.PARAMETER_FORBIDDEN, f"the parameter {name} must not be used")
+            for name in self.forbidden_parameters
+            if name in metadata.parameters
+        ]
+        found += [
+            Violation(Reason.PARAMETER_VALUE, f"the parameter {name} does not have the value that is required")
+            for name, value in self.parameter_values.items()
+            if name in metadata.parameters and not _same(metadata.parameters[name], value)
+        ]
+        tag = metadata.text("tag")
+        if self.tags is not None and tag is not None and tag not in self.tags:
+            found.append(Violation(Reason.PARAMETER_VALUE, "the tag is not among those accepted"))
+        # Only what the signature says of itself; the key's algorithm is compared when the key is known (step 6).
+        named = algorithm_of_http_name(metadata.parameters.get("alg"))
+        if self.algorithms is not None and "alg" in metadata.parameters and named not in self.algorithms:
+            found.append(Violation(Reason.ALGORITHM_NOT_ALLOWED, "the parameter alg is not among those allowed"))
+        return found
+
+    def _times(self, metadata: SignatureInput, now: int) -> list[Violation]:
+        # Plain integers throughout: a `created` of fifteen digits is no date and must not become an exception.
+        created, expires = metadata.integer("created"), metadata.integer("expires")
+        leeway, found = int(self.leeway.total_seconds()), []
+        if expires is not None and now >= expires + leeway:
+            found.append(Violation(Reason.SIGNATURE_EXPIRED, "the signature has expired"))
+        if created is not None and created > now + leeway:
+            found.append(Violation(Reason.SIGNATURE_NOT_YET_VALID, "the signature was created in the future"))
+        if created is not None and expires is not None and expires <= created:
+            found.append(Violation(Reason.SIGNATURE_LIFETIME, "the signature expires before it was created"))
+        if self.max_age is not None:
+            if created is None:
+                found.append(Violation(Reason.PARAMETER_MISSING, "the parameter created is missing"))
+            elif now - created > int(self.max_age.total_seconds()) + leeway:
+                found.append(Violation(Reason.SIGNATURE_TOO_OLD, "the signature is older than is accepted"))
+        if self.max_lifetime is not None and created is not None and expires is not None:
+            longest = int(self.max_lifetime.total_seconds())
+            if expires - created > longest:
+                found.append(Violation(Reason.SIGNATURE_LIFETIME, f"the signature lives longer than {longest} seconds"))
+        return found
+
+
+def _is_present(identifier: ComponentIdentifier, message: Message, request: Request | None) -> bool:
+    source = request if identifier.of_request else message
+    if source is None:
+        return False
+    own = [each for each in identifier.parameters if each != ("req", True)]
+    if not identifier.derived and not own:
+        return identifier.name in source.fields
+    try:
+        component_value(identifier, message, request)
+    except Refused as refused:
+        # What is there and has no value that can be signed, such as a query parameter that occurs twice, is there.
+        return refused.reason is not Reason.COMPONENT_ABSENT
+    return True
+
+
+def _same(found: object, expected: object) -> bool:
+    return type(found) is type(expected) and found == expected  # True is not 1
