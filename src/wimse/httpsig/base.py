@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from wimse.errors import Reason, Refused
-from wimse.httpsig.components import resolver_for
 from wimse.httpsig.field_types import DEFAULT_FIELD_TYPES, StructuredFieldTypes
 from wimse.httpsig.message import Message, Request
 from wimse.httpsig.parameters import SignatureInput
@@ -45,16 +44,14 @@ def signature_base(
         Refused: any reason of the class `base`, `parameter_duplicated`, `too_many_parameters`; then there is no base
             at all.
     """
-    metadata.check_components()  # step 2.0
-    lines: list[str] = []
-    covered: dict[str, str] = {}
-    for identifier in metadata.components:  # step 2
-        value = resolver_for(identifier, field_types)(message, request)
-        lines.append(f"{identifier.serialized}: {value}")
-        covered[str(identifier)] = value
+    components = metadata.covered
+    components.check_distinct()  # step 2.0
+    plan = components.plan(field_types)
+    values = [read(message, request) for _, read in plan.lines]  # step 2.4
+    lines = [prefix + value for (prefix, _), value in zip(plan.lines, values, strict=True)]
     lines.append(f'"@signature-params": {metadata.serialized}')  # step 3
     try:
         data = "\n".join(lines).encode("ascii")  # step 4
     except UnicodeEncodeError:
         raise Refused(Reason.COMPONENT_VALUE_INVALID, "the signature base is not ASCII") from None
-    return SignatureBase(data, covered)
+    return SignatureBase(data, dict(zip(plan.names, values, strict=True)))

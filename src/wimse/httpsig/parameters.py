@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Final, cast
 
 import http_sf
 
 from wimse.errors import ConfigurationError
-from wimse.httpsig.components import ComponentIdentifier, check_distinct
+from wimse.httpsig.components import ComponentIdentifier
+from wimse.httpsig.coverage import CoveredComponents
 
 __all__ = ["PARAMETER_TYPES", "SignatureInput"]
 
@@ -50,28 +52,42 @@ class SignatureInput:
             ConfigurationError: for a parameter of the wrong type, or one that a structured field cannot hold.
             Refused: for a malformed identifier, or one that is listed twice.
         """
-        identifiers = tuple(
-            each if isinstance(each, ComponentIdentifier) else ComponentIdentifier.parse(each) for each in components
-        )
-        made = cls(identifiers, dict(parameters))
-        made.check_components()
-        wrong = [
-            name for name, value in parameters.items() if type(value) is not PARAMETER_TYPES.get(name, type(value))
-        ]
-        if wrong:
-            raise ConfigurationError(f"the signature parameter {wrong[0]} has the wrong type")
+        covered = CoveredComponents.of(components)
+        covered.check_distinct()
+        for name, value in parameters.items():
+            if type(value) is not PARAMETER_TYPES.get(name, type(value)):
+                raise ConfigurationError(f"the signature parameter {name} has the wrong type")
         try:
-            made.serialized.encode("ascii")
+            text = covered.serialized + _serialize_parameters(parameters)
+            text.encode("ascii")
         except (ValueError, TypeError):
             raise ConfigurationError("a signature parameter cannot be written as a structured field") from None
+        return cls.as_signed(covered, dict(parameters), text)
+
+    @classmethod
+    def as_signed(
+        cls, components: CoveredComponents, parameters: Mapping[str, object], serialized: str
+    ) -> SignatureInput:
+        """Take metadata whose serialisation is known, from whoever read or wrote it.
+
+        Args:
+            components: the covered components.
+            parameters: in their order.
+            serialized: both, as §2.3 serialises them.
+        """
+        made = cls(components, parameters)
+        made.__dict__["serialized"] = serialized
         return made
+
+    @cached_property
+    def covered(self) -> CoveredComponents:
+        """The components, with what is known about their list."""
+        return CoveredComponents.of(self.components)
 
     @cached_property
     def serialized(self) -> str:
         """The value of `@signature-params` and of the member of Signature-Input (§2.3)."""
-        components = [(each.name, dict(each.parameters)) for each in self.components]
-        # A List of this one Inner List is serialised as the Inner List itself.
-        return str(http_sf.ser(cast("Any", [(components, dict(self.parameters))])))
+        return self.covered.serialized + _serialize_parameters(self.parameters)
 
     def check_components(self) -> None:
         """Refuse a list that names a component twice, in whatever order of parameters (§2, §2.5 step 2.0).
@@ -79,7 +95,7 @@ class SignatureInput:
         Raises:
             Refused: `component_duplicated`.
         """
-        check_distinct(self.components)
+        self.covered.check_distinct()
 
     def integer(self, name: str) -> int | None:
         """An Integer parameter, or None when it is absent."""
@@ -94,3 +110,33 @@ class SignatureInput:
     def flag(self, name: str) -> bool:
         """A Boolean parameter; False when it is absent."""
         return self.parameters.get(name) is True
+
+
+# RFC 9651 §3.1.2: the key of a parameter; §3.3.3: a String, here one that needs no escapes.
+_KEY: Final = re.compile(r"[a-z*][a-z0-9_.*-]*", re.ASCII)
+_PLAIN: Final = re.compile(r"[\x20\x21\x23-\x5b\x5d-\x7e]*", re.ASCII)
+_MAX_INTEGER: Final = 999_999_999_999_999
+
+
+@lru_cache(maxsize=256)
+def is_key(name: str) -> bool:
+    """Whether a structured field can have this key: of a parameter, or a label."""
+    return _KEY.fullmatch(name) is not None
+
+
+def _serialize_parameters(parameters: Mapping[str, object]) -> str:
+    # The common types by hand, as the library would write them; everything else, and what is wrong, is the library's.
+    parts: list[str] = []
+    for name, value in parameters.items():
+        if not is_key(name):
+            raise ValueError(name)
+        kind = type(value)
+        if kind is str and _PLAIN.fullmatch(cast("str", value)):
+            parts.append(f';{name}="{value}"')
+        elif kind is int and -_MAX_INTEGER <= cast("int", value) <= _MAX_INTEGER:
+            parts.append(f";{name}={value}")
+        elif value is True:
+            parts.append(f";{name}")
+        else:
+            parts.append(f";{name}={http_sf.ser(cast('Any', value))}")
+    return "".join(parts)

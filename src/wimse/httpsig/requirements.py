@@ -118,15 +118,12 @@ class Requirements:
     def _coverage(
         self, metadata: SignatureInput, message: Message, request: Request | None, *, has_content: bool
     ) -> list[Violation]:
-        covered = set(metadata.components)
-        required = list(self.components)
-        required += [each for each in self.components_if_present if _is_present(each, message, request)]
+        present = [each for each in self.components_if_present if _is_present(each, message, request)]
         if self.cover_content and has_content:
-            required.append(CONTENT_DIGEST_COMPONENT)
+            present.append(CONTENT_DIGEST_COMPONENT)
         return [
             Violation(Reason.COMPONENT_NOT_COVERED, f"{identifier} is not covered")
-            for identifier in required
-            if identifier not in covered
+            for identifier in metadata.covered.missing((*self.components, *present))
         ]
 
     def _parameters(self, metadata: SignatureInput) -> list[Violation]:

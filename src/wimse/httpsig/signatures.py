@@ -29,6 +29,7 @@ from wimse.httpsig.components import ComponentIdentifier
 from wimse.httpsig.limits import DEFAULT_LIMITS, Limits
 from wimse.httpsig.message import Fields
 from wimse.httpsig.parameters import PARAMETER_TYPES, SignatureInput
+from wimse.httpsig.scanner import scan_signatures
 
 __all__ = ["LabelledSignature", "MalformedSignature", "ParsedSignatures", "parse_signatures"]
 
@@ -144,12 +145,17 @@ def parse_signatures(
             `field_too_large`; `too_many_signatures`; `too_many_components` for more than all labels together may
             have.
     """
+    types = {**extension_types, **PARAMETER_TYPES} if extension_types else PARAMETER_TYPES
+    written = fields.combined("signature-input"), fields.combined("signature")
+    if written[0] is not None and written[1] is not None:
+        scanned = scan_signatures(written[0], written[1], types, limits)
+        if scanned is not None:
+            return ParsedSignatures(LabelledSignature(*each) for each in scanned)
     inputs = _dictionary(fields, "signature-input", limits)
     values = _dictionary(fields, "signature", limits)
     labels = list(dict.fromkeys((*inputs, *values)))
     if len(labels) > limits.max_signatures:
         raise _too_many_signatures(limits)
-    types = {**(extension_types or {}), **PARAMETER_TYPES}
     good: list[LabelledSignature] = []
     malformed: list[MalformedSignature] = []
     for label in labels:
