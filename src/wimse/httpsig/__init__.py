@@ -10,7 +10,15 @@ from wimse.httpsig.http1 import MessageFile, parse_http1
 from wimse.httpsig.limits import DEFAULT_LIMITS, Limits
 from wimse.httpsig.message import Fields, Message, Request, Response, with_fields
 from wimse.httpsig.parameters import LabelledSignature, SignatureInput, parse_signatures
-from wimse.httpsig.signing import MadeSignature, make_signature, sign
+from wimse.httpsig.signing import (
+    MadeSignature,
+    PreparedSignature,
+    make_signature,
+    make_signature_async,
+    prepare_signature,
+    sign,
+    sign_async,
+)
 from wimse.httpsig.verifying import NeedKey, Requirements, VerifiedSignature, select_signature, verify
 
 __all__ = [
@@ -26,6 +34,7 @@ __all__ = [
     "Message",
     "MessageFile",
     "NeedKey",
+    "PreparedSignature",
     "Request",
     "Requirements",
     "Response",
@@ -36,12 +45,15 @@ __all__ = [
     "component_value",
     "content_digest",
     "make_signature",
+    "make_signature_async",
     "parse_http1",
     "parse_signatures",
+    "prepare_signature",
     "run",
     "run_async",
     "select_signature",
     "sign",
+    "sign_async",
     "signature_base",
     "verify",
     "with_fields",

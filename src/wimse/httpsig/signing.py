@@ -13,9 +13,19 @@ from wimse.httpsig.base import SignatureBase, signature_base
 from wimse.httpsig.components import ComponentIdentifier
 from wimse.httpsig.message import AnyMessage, Message, Request, with_fields
 from wimse.httpsig.parameters import SignatureInput, parse_signatures
-from wimse.keys import Signer
+from wimse.keys import AnySigner, AsyncSigner, sign_with, sign_with_async, verification_key
 
-__all__ = ["SIGNATURE", "SIGNATURE_INPUT", "MadeSignature", "make_signature", "sign"]
+__all__ = [
+    "SIGNATURE",
+    "SIGNATURE_INPUT",
+    "MadeSignature",
+    "PreparedSignature",
+    "make_signature",
+    "make_signature_async",
+    "prepare_signature",
+    "sign",
+    "sign_async",
+]
 
 SIGNATURE_INPUT: Final = "signature-input"
 SIGNATURE: Final = "signature"
@@ -40,9 +50,50 @@ class MadeSignature:
         return ("Signature-Input", self.signature_input), ("Signature", self.signature)
 
 
+@dataclass(frozen=True, slots=True)
+class PreparedSignature:
+    """A signature that lacks nothing but its value: what `make_signature` has before it signs.
+
+    Attributes:
+        label: the name of the signature within the message.
+        metadata: the covered components and the parameters.
+        base: what is to be signed.
+    """
+
+    label: str
+    metadata: SignatureInput
+    base: SignatureBase
+
+    def made(self, value: bytes) -> MadeSignature:
+        """Finish with the signature's value over `base.data`."""
+        try:
+            member = http_sf.ser({self.label: value})
+        except ValueError:
+            raise ConfigurationError("the label is not the key of a structured field's Dictionary") from None
+        return MadeSignature(f"{self.label}={self.metadata.serialized}", str(cast("Any", member)), self.base)
+
+
+def prepare_signature(
+    message: Message,
+    signer: AnySigner | AsyncSigner,
+    components: Iterable[ComponentIdentifier | str],
+    parameters: Mapping[str, object],
+    *,
+    label: str = "sig1",
+    request: Request | None = None,
+) -> PreparedSignature:
+    """Do all of §3.1 but the signing itself; arguments and errors as `make_signature`."""
+    metadata = SignatureInput.build(components, parameters)
+    name = verification_key(signer).algorithm.http_name
+    # §3.3.7: a JWS algorithm that is not in the registry has no name, and then there is no parameter alg.
+    if metadata.parameters.get("alg", name) != name:
+        raise ConfigurationError("the parameter alg is not the algorithm of the key")
+    return PreparedSignature(label, metadata, signature_base(metadata, message, request))  # §3.1 step 5
+
+
 def make_signature(
     message: Message,
-    signer: Signer,
+    signer: AnySigner,
     components: Iterable[ComponentIdentifier | str],
     parameters: Mapping[str, object],
     *,
@@ -53,7 +104,7 @@ def make_signature(
 
     Args:
         message: what to sign.
-        signer: the key; it decides the algorithm.
+        signer: the key, private or a shared secret, or a front of one that is elsewhere; it decides the algorithm.
         components: what to cover, in this order.
         parameters: of the signature, in this order; `created` and the like are the caller's to give.
         label: the name of the signature within the message: lower-case letters, digits, ``_ - . *``.
@@ -62,22 +113,29 @@ def make_signature(
     Raises:
         ConfigurationError: for a label or parameter that cannot be written, or an `alg` that is not the key's.
         Refused: when the base cannot be built, with a reason of the class `base`.
+        Unavailable: `credential_unavailable` when a remote signer's answer does not verify with its public key.
     """
-    metadata = SignatureInput.build(components, parameters)
-    if metadata.parameters.get("alg", signer.public_key.algorithm.http_name) != signer.public_key.algorithm.http_name:
-        raise ConfigurationError("the parameter alg is not the algorithm of the key")
-    base = signature_base(metadata, message, request)  # §3.1 step 5
-    value = signer.sign(base.data)  # step 6
-    try:
-        member = http_sf.ser({label: value})
-    except ValueError:
-        raise ConfigurationError("the label is not the key of a structured field's Dictionary") from None
-    return MadeSignature(f"{label}={metadata.serialized}", str(cast("Any", member)), base)
+    prepared = prepare_signature(message, signer, components, parameters, label=label, request=request)
+    return prepared.made(sign_with(signer, prepared.base.data))  # step 6
+
+
+async def make_signature_async(
+    message: Message,
+    signer: AsyncSigner | AnySigner,
+    components: Iterable[ComponentIdentifier | str],
+    parameters: Mapping[str, object],
+    *,
+    label: str = "sig1",
+    request: Request | None = None,
+) -> MadeSignature:
+    """Sign a message by a signer whose answer is awaited; arguments and errors as `make_signature`."""
+    prepared = prepare_signature(message, signer, components, parameters, label=label, request=request)
+    return prepared.made(await sign_with_async(signer, prepared.base.data))
 
 
 def sign(
     message: AnyMessage,
-    signer: Signer,
+    signer: AnySigner,
     components: Iterable[ComponentIdentifier | str],
     parameters: Mapping[str, object],
     *,
@@ -89,7 +147,26 @@ def sign(
     Raises:
         Refused: also `signature_label_duplicated` when the message has a signature of this label.
     """
-    if any(each.label == label for each in parse_signatures(message.fields)):
-        raise Refused(Reason.SIGNATURE_LABEL_DUPLICATED, "the message has a signature of this label already")
+    _check_label(message, label)
     made = make_signature(message, signer, components, parameters, label=label, request=request)
     return with_fields(message, message.fields.adding(*made.lines()))
+
+
+async def sign_async(
+    message: AnyMessage,
+    signer: AsyncSigner | AnySigner,
+    components: Iterable[ComponentIdentifier | str],
+    parameters: Mapping[str, object],
+    *,
+    label: str = "sig1",
+    request: Request | None = None,
+) -> AnyMessage:
+    """Sign a message as `sign` does, by a signer whose answer is awaited."""
+    _check_label(message, label)
+    made = await make_signature_async(message, signer, components, parameters, label=label, request=request)
+    return with_fields(message, message.fields.adding(*made.lines()))
+
+
+def _check_label(message: Message, label: str) -> None:
+    if any(each.label == label for each in parse_signatures(message.fields)):
+        raise Refused(Reason.SIGNATURE_LABEL_DUPLICATED, "the message has a signature of this label already")

@@ -15,13 +15,14 @@ from wimse.httpsig.flow import Flow
 from wimse.httpsig.limits import DEFAULT_LIMITS, Limits
 from wimse.httpsig.message import Message, Request
 from wimse.httpsig.parameters import LabelledSignature, SignatureInput, parse_signatures
-from wimse.keys import Algorithm, PublicKey
+from wimse.keys import Algorithm, PublicKey, SecretKey, VerificationKey
 from wimse.keys.algorithms import algorithm_of_http_name
 
 __all__ = ["NeedKey", "Requirements", "VerifiedSignature", "select_signature", "verify"]
 
 MAX_LEEWAY: Final = timedelta(seconds=120)
 _MADE_BY_VERIFICATION: Final = object()
+_VERIFICATION_KEYS: Final = (PublicKey, SecretKey)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +133,7 @@ class Requirements:
 
 @dataclass(frozen=True, slots=True)
 class NeedKey:
-    """What `verify` yields: the key of this signature is needed. The answer is a `PublicKey`.
+    """What `verify` yields: the key of this signature is needed. The answer is a `PublicKey`, or a `SecretKey`.
 
     Attributes:
         signature: whose key.
@@ -156,7 +157,7 @@ class VerifiedSignature:
     """
 
     label: str
-    key: PublicKey
+    key: VerificationKey
     components: tuple[ComponentIdentifier, ...]
     covered: Mapping[str, str] = field(repr=False)
     parameters: Mapping[str, object] = field(repr=False)
@@ -197,7 +198,8 @@ def verify(
 ) -> Flow[VerifiedSignature]:
     """Verify one signature of a message. A generator: run it with `flow.run` or `flow.run_async`.
 
-    It yields one `NeedKey` and is sent a `PublicKey`. At most one signature is checked cryptographically.
+    It yields one `NeedKey` and is sent a `PublicKey` or a `SecretKey`. At most one signature is checked
+    cryptographically.
 
     Args:
         message: the message.
@@ -217,7 +219,8 @@ def verify(
     chosen = select_signature(found, requirements)
     requirements.check(chosen.input, message, now, request)  # step 4
     key = yield NeedKey(chosen, message)  # step 5
-    if not isinstance(key, PublicKey):
+    # A secret verifies only where whoever knows the keys has answered with one (§7.3.6): no public key turns into one.
+    if not isinstance(key, _VERIFICATION_KEYS):
         raise Refused(Reason.KEY_UNKNOWN, "no key is known for the signature")
     _check_algorithm(chosen.input, key, requirements)  # step 6
     base = signature_base(chosen.input, message, request)  # step 7
@@ -232,7 +235,7 @@ def verify(
     )
 
 
-def _check_algorithm(metadata: SignatureInput, key: PublicKey, requirements: Requirements) -> None:
+def _check_algorithm(metadata: SignatureInput, key: VerificationKey, requirements: Requirements) -> None:
     if requirements.algorithms is not None and key.algorithm not in requirements.algorithms:
         raise Refused(Reason.ALGORITHM_NOT_ALLOWED, "the key's algorithm is not among those allowed")
     if "alg" in metadata.parameters and algorithm_of_http_name(metadata.parameters["alg"]) is not key.algorithm:
