@@ -79,7 +79,7 @@ def restricted_to_pss(der: bytes) -> bool:
             and RFC 9421 ask for cannot be told from them without reading all of them.
     """
     # The algorithm is the first member of the outer sequence, or the second one after a version of three bytes.
-    position = der[:16].find(_ID_RSASSA_PSS)
+    position = der[:32].find(_ID_RSASSA_PSS)
     if position < 1:
         return False
     if der[position - 1] != len(_ID_RSASSA_PSS):
