@@ -23,7 +23,11 @@ SETTINGS = SignatureSettings()
 
 
 def to_bytes(message: Request | Response, content: bytes) -> bytes:
-    start = f"{message.method} {message.target} HTTP/1.1" if isinstance(message, Request) else f"HTTP/1.1 {message.status} X"
+    start = (
+        f"{message.method} {message.target} HTTP/1.1"
+        if isinstance(message, Request)
+        else f"HTTP/1.1 {message.status} X"
+    )
     lines = [start, *(f"{name}: {value}" for name, value in message.fields), "", ""]
     return "\r\n".join(lines).encode("latin-1") + content
 
@@ -80,9 +84,7 @@ def exchange(run: Run, tmp_path: Path) -> Exchange:
     domain = InMemoryTrustDomain("spiffe://example.com")
     document = {**domain.bundle.to_jwks(), "trust_domain": "spiffe://example.com"}
     (tmp_path / "bundle.json").write_text(json.dumps(document))
-    return Exchange(
-        run, tmp_path, domain, domain.credential("/client", now=NOW), domain.credential("/orders", now=NOW)
-    )
+    return Exchange(run, tmp_path, domain, domain.credential("/client", now=NOW), domain.credential("/orders", now=NOW))
 
 
 def test_a_request_is_authenticated(exchange: Exchange) -> None:
@@ -164,7 +166,17 @@ def test_the_content_is_that_of_the_digest(exchange: Exchange) -> None:
 def test_trust(exchange: Exchange) -> None:
     exchange.request()
     exchange.write("other.json", InMemoryTrustDomain("spiffe://example.com").bundle.to_json())
-    other = ("authenticate", "request.http", "--bundle", "other.json", "--audience", AUDIENCE, "--now", str(NOW), "--json")
+    other = (
+        "authenticate",
+        "request.http",
+        "--bundle",
+        "other.json",
+        "--audience",
+        AUDIENCE,
+        "--now",
+        str(NOW),
+        "--json",
+    )
     assert exchange.run(*other).status == 2
     assert exchange.run(*other, "--trust-domain", "example.com").document["reason"] == "token_signature_invalid"
     assert exchange.run(*other, "--trust-domain", "example.org").document["reason"] == "trust_domain_unknown"
@@ -173,7 +185,9 @@ def test_trust(exchange: Exchange) -> None:
 def test_replay_is_not_judged_between_calls(exchange: Exchange) -> None:
     exchange.request()
     assert exchange.judge_request().status == exchange.judge_request().status == 0
-    assert "Replay is judged within this one call only" in exchange.run("authenticate", "--help").text.replace("\n", " ")
+    assert "Replay is judged within this one call only" in exchange.run("authenticate", "--help").text.replace(
+        "\n", " "
+    )
 
 
 def changed_bytes(data: bytes, *fields: bytes) -> list[int]:

@@ -14,7 +14,18 @@ from wimse.testing import InMemoryTrustDomain
 
 NOW = "1788298930"
 GOOD = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
-GARBAGE = [b"", b"\0", b"\xff\xfe\x00", b"{", b"[]", b"null", b'{"keys": 1}', b"-----BEGIN X-----", b"[" * 5000, b"a.b.c"]
+GARBAGE = [
+    b"",
+    b"\0",
+    b"\xff\xfe\x00",
+    b"{",
+    b"[]",
+    b"null",
+    b'{"keys": 1}',
+    b"-----BEGIN X-----",
+    b"[" * 5000,
+    b"a.b.c",
+]
 
 
 @pytest.fixture

@@ -53,7 +53,9 @@ def signed(run: Run, message: Path, key: Path, *more: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("case", [each for each in SIGNATURES.values() if "base" in each["expected"]], ids=lambda c: c["id"])
+@pytest.mark.parametrize(
+    "case", [each for each in SIGNATURES.values() if "base" in each["expected"]], ids=lambda c: c["id"]
+)
 def test_the_base_of_an_example_of_the_rfc(run: Run, tmp_path: Path, case: dict[str, Any]) -> None:
     outcome = run("httpsig", "base", *files(case, tmp_path))
     assert (outcome.status, outcome.text) == (0, case["expected"]["base"])
@@ -238,9 +240,17 @@ def test_times_and_requirements(run: Run, message: Path, key: Path) -> None:
 
 @pytest.mark.parametrize(
     ("field", "told"),
-    [(DIGEST, "matches"), ("sha-256=:AAAA:", "mismatch"), ("md5=:AAAA:", "unusable"), ("=", "unusable"), (None, "absent")],
+    [
+        (DIGEST, "matches"),
+        ("sha-256=:AAAA:", "mismatch"),
+        ("md5=:AAAA:", "unusable"),
+        ("=", "unusable"),
+        (None, "absent"),
+    ],
 )
-def test_the_digest_of_the_body_is_information(run: Run, tmp_path: Path, key: Path, field: str | None, told: str) -> None:
+def test_the_digest_of_the_body_is_information(
+    run: Run, tmp_path: Path, key: Path, field: str | None, told: str
+) -> None:
     message = tmp_path / "m.http"
     line = b"" if field is None else f"Content-Digest: {field}\r\n".encode()
     message.write_bytes(b"POST /foo HTTP/1.1\r\nHost: a\r\n" + line + b"\r\n" + BODY)
@@ -260,7 +270,7 @@ def test_plain_output_is_a_verdict(run: Run, message: Path, key: Path) -> None:
 
 def test_parameters_of_every_type_are_json(run: Run, message: Path, key: Path) -> None:
     made = signed(run, message, key)
-    text = made.read_bytes().replace(b';created=', b';a=tok;b=:aGk=:;c=1.5;d=@99;e=%"x%c3%bc";f=?0;created=')
+    text = made.read_bytes().replace(b";created=", b';a=tok;b=:aGk=:;c=1.5;d=@99;e=%"x%c3%bc";f=?0;created=')
     made.write_bytes(text)
     document = run("httpsig", "base", made, "--json").document
     values = {"a": "tok", "b": ":aGk=:", "c": "1.5", "d": "@99", "e": "xü", "f": False}
