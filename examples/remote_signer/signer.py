@@ -1,7 +1,7 @@
 """Two signers whose key is in the agent: one for synchronous programs, one for asyncio.
 
-Each is all that `wimse.httpsig.sign` and `sign_async` ask for: the public key, and one method. A KMS or an HSM looks the
-same: put its client where the socket is here, and bring its answer into the form of `PublicKey.verify` (many answer
+Each is all that `wimse.httpsig.sign` and `sign_async` ask for: the public key, and one method. A KMS or an HSM looks
+the same: put its client where the socket is here, and bring its answer into the form of `PublicKey.verify` (many answer
 ECDSA in DER; `cryptography`'s `decode_dss_signature` gives r and s). Whatever it answers is checked with the public key
 before it is sent.
 """

@@ -54,8 +54,10 @@ def test_joserfc_takes_our_signatures_and_we_take_its(name: str) -> None:
         ),
         (
             HS512,
-            "80b24263c7c1a3ebb71493c1dd7be8b49b46d1f41b4aeec1121b013783f8f352"
-            "6b56d037e05f2598bd0fd2215d6a1e5295e64f73f63f0aec8b915a985d786598",
+            (
+                "80b24263c7c1a3ebb71493c1dd7be8b49b46d1f41b4aeec1121b013783f8f352"
+                "6b56d037e05f2598bd0fd2215d6a1e5295e64f73f63f0aec8b915a985d786598"
+            ),
         ),
     ],
     ids=["HS256", "HS384", "HS512"],

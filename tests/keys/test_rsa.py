@@ -168,19 +168,12 @@ def test_members_that_seem_to_fit_are_refused() -> None:
 
 
 def test_numbers_that_fit_and_are_not_prime_are_refused() -> None:
-    # p is a product of two primes, and the rest is worked out from it as if it were one.
-    q = number_of("q")
-    for d in range(3, 5_000, 2):
-        p = number_of("p") * 5_003
-        if math.gcd(d, (p - 1) * (q - 1)) == 1 and (p * q).bit_length() <= 8_192:
-            e = 65_537
-            break
-    secret = pow(e, -1, math.lcm(p - 1, q - 1))
-    jwk = {
-        **{"kty": "RSA", "alg": "PS256", "n": uint(p * q), "e": uint(e), "d": uint(secret)},
-        **{"p": uint(p), "q": uint(q), "dp": uint(secret % (p - 1)), "dq": uint(secret % (q - 1))},
-        "qi": uint(pow(q, -1, p)),
-    }
+    # p is not a prime, and the rest is worked out from it as if it were one.
+    q, factors = number_of("q"), (n for n in range(5_003, 9_000, 4))
+    p = next(p for p in (number_of("p") * n for n in factors) if math.gcd(E, (p - 1) * (q - 1)) == 1)
+    d = pow(E, -1, math.lcm(p - 1, q - 1))
+    numbers = {"n": p * q, "e": E, "d": d, "p": p, "q": q, "dp": d % (p - 1), "dq": d % (q - 1), "qi": pow(q, -1, p)}
+    jwk = {"kty": "RSA", "alg": "PS256", **{name: uint(value) for name, value in numbers.items()}}
     with refused(Reason.KEY_MALFORMED):
         PrivateKey.from_jwk(jwk)
 
@@ -232,7 +225,7 @@ def test_pss_has_one_salt_length_and_one_mask(algorithm: Algorithm) -> None:
         with refused(Reason.SIGNATURE_INVALID):
             key.verify(RSA.sign(DATA, padding.PSS(padding.MGF1(digest), salt), digest), DATA)
     others = [each for each in HASHES.values() if each.name != digest.name]
-    for mask in (*others, hashes.SHA1()):  # noqa: S303 - it is refused
+    for mask in (*others, hashes.SHA1()):
         with refused(Reason.SIGNATURE_INVALID):
             key.verify(RSA.sign(DATA, padding.PSS(padding.MGF1(mask), algorithm.hash_bytes), digest), DATA)
 
@@ -303,3 +296,12 @@ def test_a_public_key_that_is_for_pss_alone_too() -> None:
     for algorithm in (PS256, RS256):
         with refused(Reason.KEY_UNSUPPORTED):
             PublicKey.from_pem(_for_pss(sha256), algorithm=algorithm)
+
+
+def test_every_block_of_pem_is_looked_at() -> None:
+    """CR-09"""
+    plain = PRIVATE["PS256"].to_pem()
+    with refused(Reason.ALGORITHM_MISMATCH):
+        PrivateKey.from_pem(plain + PUBLISHED["test-key-rsa-pss"]["private_pem"].encode(), algorithm=RS256)
+    with refused(Reason.KEY_MALFORMED):
+        PrivateKey.from_pem(plain + b"-----BEGIN PUBLIC KEY-----\nA\n-----END PUBLIC KEY-----\n", algorithm=RS256)

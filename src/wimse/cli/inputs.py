@@ -172,8 +172,8 @@ def read_verification_keys(path: str, algorithm: Algorithm | None) -> Callable[[
 
     Returns:
         A function of a signature's `alg`, which raises `Refused` with `algorithm_missing` when that does not decide
-        either, and with `algorithm_mismatch` when it is not one for keys of this type: the bytes of a public key never
-        become the secret of an HMAC (§7.3.6).
+        either, and with `algorithm_mismatch` when key, configuration and signature do not agree: the bytes of a public
+        key never become the secret of an HMAC (§7.3.6).
 
     Raises:
         Unusable: when the file cannot be read, or a key is not acceptable.
@@ -186,14 +186,12 @@ def read_verification_keys(path: str, algorithm: Algorithm | None) -> Callable[[
         with unusable(f"the keys {path}"):
             keys = load_verification_keys(data, algorithm=algorithm)
     except Unusable as error:
-        if algorithm is not None or not _lacks_algorithm(error):
+        reason = None if error.cause is None else error.cause.reason
+        # That key and configuration do not agree is a verdict as well (§3.2 step 6.4), and told with the others.
+        if reason is not (Reason.ALGORITHM_MISSING if algorithm is None else Reason.ALGORITHM_MISMATCH):
             raise
-        return lambda named: load_verification_keys(data, algorithm=algorithm_of_http_name(named))
+        return lambda named: load_verification_keys(data, algorithm=algorithm or algorithm_of_http_name(named))
     return lambda _: keys
-
-
-def _lacks_algorithm(error: Unusable) -> bool:
-    return error.cause is not None and error.cause.reason is Reason.ALGORITHM_MISSING
 
 
 def read_signing_key(path: str, algorithm: Algorithm | None) -> PrivateKey | SecretKey:

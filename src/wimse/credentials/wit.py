@@ -26,7 +26,7 @@ from wimse.credentials.claims import TokenSettings, check_times, optional_text, 
 from wimse.credentials.identifier import TrustDomain, WorkloadIdentifier
 from wimse.credentials.jws import MAX_TOKEN_BYTES, SPIFFE_ALGORITHMS, UnverifiedJWS, sign_compact
 from wimse.errors import Reason, Refused
-from wimse.keys import PUBLIC_KEY_ALGORITHMS, Algorithm, PublicKey, Signer
+from wimse.keys import PUBLIC_KEY_ALGORITHMS, PublicKey, Signer
 
 __all__ = ["WIT_FIELD", "WIT_TYPE", "UnverifiedWIT", "VerifiedWIT", "issue_wit", "verify_wit"]
 
@@ -34,8 +34,7 @@ WIT_FIELD: Final = "workload-identity-token"  # workload-creds §5.1.1
 WIT_TYPE: Final = "wit+jwt"
 
 # workload-creds §5.1: any asymmetric algorithm for signatures, so EdDSA with either curve too. Never a shared secret.
-_ALGORITHMS: Final = frozenset(PUBLIC_KEY_ALGORITHMS)
-_NAMES: Final = frozenset(name for each in _ALGORITHMS for name in each.jose_names)
+_NAMES: Final = frozenset(name for each in PUBLIC_KEY_ALGORITHMS for name in each.jose_names)
 _SPIFFE_NAMES: Final = frozenset(name for each in SPIFFE_ALGORITHMS for name in each.jose_names)
 # RFC 7800 §3: other ways to name the key. Beside `jwk` they would leave open which one is meant.
 _OTHER_CONFIRMATIONS: Final = ("jwe", "kid", "jku", "x5t#S256", "jkt")
@@ -160,10 +159,6 @@ def _check_type(typ: object, *, spiffe: bool) -> None:
         raise Refused(Reason.TOKEN_TYPE, "the token's typ is not wit+jwt")
 
 
-def _permitted(*, spiffe: bool) -> frozenset[Algorithm]:
-    return SPIFFE_ALGORITHMS if spiffe else _ALGORITHMS
-
-
 def _is_permitted(name: object, *, spiffe: bool) -> bool:
     return isinstance(name, str) and name in (_SPIFFE_NAMES if spiffe else _NAMES)
 
@@ -231,9 +226,8 @@ def issue_wit(
         The token.
 
     Raises:
-        ValueError: when it expires before it is issued, when the issuing key has no kid, when the workload's
-            key is the issuing key (workload-creds §9.4: a key is bound to one identifier), or when the algorithm
-            of either is not one for the subject's scheme (WIT-SVID §2.3, §3.2).
+        ValueError: when it expires before it is issued, when the issuing key has no kid, or when the workload's
+            key is the issuing key (workload-creds §9.4: a key is bound to one identifier).
     """
     if expires_at <= issued_at:
         raise ValueError("a WIT expires after it is issued")
@@ -242,11 +236,6 @@ def issue_wit(
     # By what they are, not by what they are for: one RSA key can be two, for PS256 and for RS256.
     if signer.public_key.thumbprint() == workload_key.thumbprint():
         raise ValueError("the workload's key is the issuing key")
-    if not _permitted(spiffe=subject.trust_domain.scheme == "spiffe") >= {
-        signer.public_key.algorithm,
-        workload_key.algorithm,
-    }:
-        raise ValueError("an algorithm is not one for the subject's scheme")
     jwk = workload_key.with_kid(None).to_jwk()
     claims = {
         **(other_claims or {}),

@@ -24,16 +24,17 @@ def check_restriction(pem: bytes, algorithm: Algorithm) -> None:
         algorithm: what the key is to be used for.
 
     Raises:
-        Refused: `algorithm_mismatch`; `key_unsupported` when the key is restricted to parameters as well.
+        Refused: `algorithm_mismatch`; `key_malformed` for a block that is not base64; `key_unsupported` when the key
+            is restricted to parameters as well.
     """
-    found = _BODY.search(pem)
-    if algorithm.key_type != "RSA" or found is None:
+    if algorithm.key_type != "RSA":
         return
-    try:
-        der = base64.b64decode(found[1])
-    except binascii.Error:  # pragma: no cover - the library has decoded it; if it is laxer, nothing is known
-        raise Refused(Reason.KEY_MALFORMED, "the PEM is not base64") from None
-    check_der_restriction(der, algorithm)
+    for found in _BODY.finditer(pem):  # every block: which one the library has read depends on what was asked for
+        try:
+            der = base64.b64decode(found[1])
+        except binascii.Error:  # pragma: no cover - the library has decoded every block, if perhaps more laxly
+            raise Refused(Reason.KEY_MALFORMED, "the PEM is not base64") from None
+        check_der_restriction(der, algorithm)
 
 
 def check_der_restriction(der: bytes, algorithm: Algorithm) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import Final, Protocol, runtime_checkable
 
 from wimse.errors import Reason, Refused, Unavailable
-from wimse.keys.algorithms import Algorithm
 from wimse.keys.private import PrivateKey
 from wimse.keys.public import PublicKey
 from wimse.keys.secret import SecretKey
@@ -85,8 +84,3 @@ def _checked(signer: Signer | AsyncSigner, made: object, data: bytes) -> bytes:
         detail = "the signer's answer does not verify with its public key"
         raise Unavailable(Reason.CREDENTIAL_UNAVAILABLE, detail) from None
     return made
-
-
-def algorithm_of_signer(signer: AnySigner | AsyncSigner) -> Algorithm:
-    """The algorithm that `signer` signs with."""
-    return verification_key(signer).algorithm
