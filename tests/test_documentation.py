@@ -22,6 +22,7 @@ from wimse.httpsig import Limits
 from wimse.issuer import IssuerSettings
 from wimse.profiles.http_signature import SignatureSettings
 from wimse.servers.asgi import WimseMiddleware
+from wimse.sources import JWKSSettings
 from wimse.stores import MemoryReplayStore
 from wimse.workload_api import ServerSettings, SourceSettings
 
@@ -112,7 +113,8 @@ def test_the_page_of_the_command_line_is_what_the_commands_say() -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [Limits, SignatureSettings, TokenSettings, IssuerSettings, ServerSettings, SourceSettings]
+    "settings",
+    [Limits, SignatureSettings, TokenSettings, IssuerSettings, ServerSettings, SourceSettings, JWKSSettings],
 )
 def test_every_limit_is_on_its_page(settings: type) -> None:
     text = (ROOT / "docs" / "limits.md").read_text(encoding="utf-8")
