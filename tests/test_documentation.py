@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import free_port
 from tools.command_line_page import PAGE, page
 from wimse.clients.httpx import SigningTransport
 from wimse.credentials import TokenSettings
@@ -79,9 +80,7 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
 
 def test_the_examples_of_the_readme_work_together(tmp_path: Path, processes: list[subprocess.Popen[bytes]]) -> None:
     """The signed call calls the protected application, with a real identity server and a real HTTP server."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     for name, target in (("signed_call", "call"), ("protected_application", "protected")):
         text = (ROOT / "examples" / f"{name}.py").read_text()
         assert "https://orders.example" in text

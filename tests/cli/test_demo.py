@@ -18,15 +18,14 @@ from typing import Any
 
 import pytest
 
+from tests.ports import free_port
+
 PATIENCE = 60
 
 
 @pytest.fixture(name="port")
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def port_of_the_middlebox() -> int:
+    return free_port()
 
 
 @pytest.fixture(name="directory")
@@ -62,9 +61,7 @@ def processes_of(directory: Path) -> list[str]:
 @pytest.fixture(name="story", scope="module")
 def story_of_one_run() -> Iterator[dict[str, Any]]:
     """One run for all tests that only read what it said."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     directory = Path(tempfile.mkdtemp(prefix="d-", dir="/tmp"))
     done = run("--json", "--port", str(port), directory=directory)
     left = sorted(path.name for path in directory.iterdir())
@@ -134,7 +131,7 @@ def test_the_story_shows_token_messages_middlebox_and_table(port: int, directory
         '"@status" "@method";req "@path";req "@query";req',
         "to the request: X-Forwarded-Proto: https",
         "the server knows its caller as   spiffe://example.com/client",
-        "as it should",
+        "│ a stolen WIT with another key      │ refused  │ refused  │ signature_invalid    │ yes │",
     ):
         assert part in done.stdout, part
     assert "\x1b[" not in done.stdout  # plain where there is no terminal
@@ -215,7 +212,7 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 def test_through_a_proxy_that_is_not_there_is_one_sentence(port: int, directory: Path) -> None:
-    done = run("--port", str(port), "--through", f"https://localhost:{port + 1}", directory=directory)
+    done = run("--port", str(port), "--through", f"https://localhost:{free_port()}", directory=directory)
     assert done.returncode == 1
     assert done.stderr.startswith("wimse demo: No answer came from ")
     assert len(done.stderr.strip().splitlines()) == 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 import subprocess
 import sys
 import urllib.error
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.support import Run, environment, process, vector_cases, write_json
+from tests.ports import free_port
 from wimse.testing import InMemoryTrustDomain
 
 CASES = vector_cases("wimse/http-signature-07.json")
@@ -50,12 +50,6 @@ def test_what_is_neither_is_one(run: Run, tmp_path: Path) -> None:
     outcome = run("inspect", "m")
     assert outcome.status == 1
     assert b"\x1b" not in outcome.stdout
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from wimse.credentials import UnverifiedJWS
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Narration"]
 
 _MARKS = {True: ("yes", "green"), False: ("NO", "bold red")}
-_PLAIN_WIDTH = 110  # of the table where there is no terminal
+_PLAIN_WIDTH = 100  # of the table where there is no terminal
 
 
 class Narration:
@@ -75,10 +75,10 @@ class Narration:
     def table(self, exchanges: Iterable[Exchange], identities: Mapping[str, str]) -> None:
         """Show everything once more, in one table."""
         self.heading(f"From {identities.get('client', '')} to {identities.get('server', '')}")
-        table = Table("message", "expected", "observed", "by", "reason", "as it should")
+        table = Table("message", "expected", "observed", Column("reason", no_wrap=True), "ok")
         for each in exchanges:
             mark, style = _MARKS[each.ok]
-            row = (each.name, each.expected, each.observed, each.refused_by, each.reason)
+            row = (each.name, each.expected, each.observed, each.reason)
             table.add_row(*row, Text(mark, style=style))
         self._console.print(table)
 
