@@ -33,7 +33,7 @@ from wimse.credentials import (
     verify_wit,
 )
 from wimse.errors import Reason
-from wimse.keys import EDDSA, PrivateKey, PublicKey
+from wimse.keys import PrivateKey, PublicKey
 
 BOTH = pytest.mark.parametrize("domain", [SPIFFE, WIMSE], ids=str)
 
