@@ -81,7 +81,9 @@ class SignatureInput:
             serialized: both, as §2.3 serialises them.
         """
         made = cls(components, parameters)
+        # What the properties below would work out, had they to.
         made.__dict__["serialized"] = serialized
+        made.__dict__["covered"] = components
         return made
 
     @cached_property
@@ -135,10 +137,9 @@ def _serialize_parameters(parameters: Mapping[str, object]) -> str:
     for name, value in parameters.items():
         if not is_key(name):
             raise ValueError(name)
-        kind = type(value)
-        if kind is str and _PLAIN.fullmatch(cast("str", value)):
+        if type(value) is str and _PLAIN.fullmatch(value):
             parts.append(f';{name}="{value}"')
-        elif kind is int and -_MAX_INTEGER <= cast("int", value) <= _MAX_INTEGER:
+        elif type(value) is int and -_MAX_INTEGER <= value <= _MAX_INTEGER:
             parts.append(f";{name}={value}")
         elif value is True:
             parts.append(f";{name}")

@@ -33,7 +33,7 @@ def select_signature(signatures: tuple[LabelledSignature, ...], requirements: Re
             one that is asked for.
     """
     malformed = signatures.malformed.values() if isinstance(signatures, ParsedSignatures) else ()
-    judged = [(each, _asked_for(each, requirements)) for each in malformed]
+    judged = [(each, _asked_for(each, requirements)) for each in malformed] if malformed else []
     for each, asked_for in judged:
         if asked_for:
             raise each.refusal()

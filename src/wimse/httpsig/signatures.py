@@ -104,15 +104,15 @@ class ParsedSignatures(tuple[LabelledSignature, ...]):  # noqa: SLOT001 - a tupl
         malformed: the labels under which none can be read, in their order, each with the reason.
     """
 
-    malformed: Mapping[str, MalformedSignature]
+    malformed: Mapping[str, MalformedSignature] = _NOTHING_MALFORMED
 
     def __new__(
         cls, signatures: Iterable[LabelledSignature] = (), malformed: Iterable[MalformedSignature] = ()
     ) -> Self:
         """Hold both kinds."""
         made = super().__new__(cls, signatures)
-        by_label = {each.label: each for each in malformed}
-        made.malformed = MappingProxyType(by_label) if by_label else _NOTHING_MALFORMED
+        if by_label := {each.label: each for each in malformed}:
+            made.malformed = MappingProxyType(by_label)
         return made
 
     @property
@@ -156,7 +156,7 @@ def parse_signatures(
     if written[0] is not None and written[1] is not None:
         scanned = scan_signatures(written[0], written[1], types, limits)
         if scanned is not None:
-            return ParsedSignatures(LabelledSignature(*each) for each in scanned)
+            return ParsedSignatures([LabelledSignature(*each) for each in scanned])
     inputs = _dictionary(fields, "signature-input", limits)
     values = _dictionary(fields, "signature", limits)
     labels = list(dict.fromkeys((*inputs, *values)))
