@@ -23,6 +23,7 @@ from wimse.httpsig import Limits
 from wimse.issuer import IssuerSettings
 from wimse.profiles.http_signature import SignatureSettings
 from wimse.servers.asgi import WimseMiddleware
+from wimse.sources import JWKSSettings
 from wimse.stores import MemoryReplayStore, SpoolSettings
 from wimse.workload_api import ServerSettings, SourceSettings
 
@@ -112,7 +113,16 @@ def test_the_page_of_the_command_line_is_what_the_commands_say() -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [Limits, SignatureSettings, TokenSettings, IssuerSettings, ServerSettings, SourceSettings, SpoolSettings],
+    [
+        Limits,
+        SignatureSettings,
+        TokenSettings,
+        IssuerSettings,
+        ServerSettings,
+        SourceSettings,
+        SpoolSettings,
+        JWKSSettings,
+    ],
 )
 def test_every_limit_is_on_its_page(settings: type) -> None:
     text = (ROOT / "docs" / "limits.md").read_text(encoding="utf-8")

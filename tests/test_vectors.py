@@ -8,7 +8,7 @@ from wimse.errors import Reason
 # Each kind, and the test module that runs all of its cases.
 RUNNERS = {
     "keys": "tests/keys/test_vectors_of_keys.py",
-    "ed25519_public_keys": "tests/keys/test_ed25519_points.py",
+    "ed25519_public_keys": "tests/keys/test_edwards.py",
     "signatures": "tests/httpsig/test_vectors_of_signatures.py",
     "components": "tests/httpsig/test_vectors_of_signatures.py",
     "wits": "tests/credentials/test_vectors_of_credentials.py",

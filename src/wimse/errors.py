@@ -113,6 +113,7 @@ class Reason(Enum):
     KEY_PRIVATE = ("key_private", ReasonClass.ALGORITHM)
     ALGORITHM_MISMATCH = ("algorithm_mismatch", ReasonClass.ALGORITHM)
     ALGORITHM_NOT_ALLOWED = ("algorithm_not_allowed", ReasonClass.ALGORITHM)
+    ALGORITHM_MISSING = ("algorithm_missing", ReasonClass.ALGORITHM)
     # signature: the cryptographic check itself
     SIGNATURE_INVALID = ("signature_invalid", ReasonClass.SIGNATURE)
     # time

@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.cli.support import Run, process, vector_cases, write_json
-from wimse.keys import EDDSA, ES256, Algorithm, PrivateKey
+from wimse.keys import EDDSA, ES256, HS256, PS256, PS512, RS256, Algorithm, PrivateKey, SecretKey
 
 SIGNATURES = vector_cases("rfc9421/signatures.json")
 KEYS = vector_cases("rfc9421/keys.json")
@@ -78,13 +79,16 @@ def test_the_base_as_json_and_byte_for_byte_in_a_process(tmp_path: Path) -> None
 def test_an_example_of_the_rfc_is_judged_as_it_says(run: Run, tmp_path: Path, case: dict[str, Any], form: str) -> None:
     keys = tmp_path / "keys"
     published = KEYS[case["key"]]
-    if form == "pem":
+    if form == "pem" and "public_pem" in published:
         keys.write_text(published["public_pem"])
-    elif form == "jwk":
+    elif form in ("jwk", "pem"):  # a shared secret has no PEM
         write_json(keys, published["jwk"])
-    else:  # RSA and symmetric keys among them are left out
+    else:  # of which those are for --alg that do not say what they are for
         write_json(keys, {"keys": [each["jwk"] for each in KEYS.values()]})
     arguments = files(case, tmp_path)
+    expires = re.search(r"expires=([0-9]+)", case["message"])
+    if expires is not None:
+        arguments += ["--now", str(int(expires[1]) - 1)]
     outcome = run("httpsig", "verify", *arguments, "--keys", keys, "--alg", case["algorithm"], "--json")
     expected = case["expected"].get("reason")
     assert outcome.status == (0 if expected is None else 1), outcome
@@ -216,7 +220,8 @@ def test_the_algorithm_that_is_asked_for_is_the_one_of_the_key(run: Run, message
     verify = ("httpsig", "verify", made, "--keys", key, "--json", "--alg")
     assert run(*verify, "ES256").status == run(*verify, "ecdsa-p256-sha256").status == 0
     assert run(*verify, "Ed25519").document["reason"] == "algorithm_mismatch"
-    assert run(*verify, "hmac-sha256").status == 2
+    assert run(*verify, "hmac-sha256").document["reason"] == "algorithm_mismatch"
+    assert run(*verify, "none").status == 2
     assert run("httpsig", "sign", message, "--key", key, "--cover", "", "--alg", "ed25519").status == 2
 
 
@@ -283,3 +288,60 @@ def test_from_stdin(run: Run, message: Path, key: Path) -> None:
     assert run("httpsig", "verify", "-", "--keys", key, stdin=data).status == 0
     assert run("httpsig", "verify", "-", "--keys", "-", stdin=data).status == 2
     assert json.loads(run("httpsig", "verify", "-", "--keys", key, "--json", stdin=b"").stdout)["valid"] is False
+
+
+def reason_of_verdict(run: Run, message: Path, keys: Path, *more: str) -> str | None:
+    outcome = run("httpsig", "verify", message, "--keys", keys, "--json", *more)
+    assert outcome.status in (0, 1), outcome
+    reason: str | None = outcome.document.get("reason")
+    return reason
+
+
+def test_an_rsa_key_in_pem_is_for_what_is_said(run: Run, tmp_path: Path, message: Path) -> None:
+    """CR-09, RF-16: §3.2 step 6: configuration, key and parameter."""
+    secret = PrivateKey.generate(PS512, rsa_bits=2_048)
+    pem, public, jwk = tmp_path / "k.pem", tmp_path / "p.pem", tmp_path / "p.json"
+    pem.write_bytes(secret.to_pem())
+    public.write_bytes(secret.public_key.to_pem())
+    write_json(jwk, secret.public_key.to_jwk())
+    assert run("httpsig", "sign", message, "--key", pem, "--cover", "@method").status == 2
+    assert run("httpsig", "sign", message, "--key", pem, "--cover", "@method", "--alg", "ES256").status == 2
+    named = signed(run, message, pem, "--alg", "rsa-pss-sha512")
+    for keys in (public, jwk):
+        assert reason_of_verdict(run, named, keys) is None  # step 6.3, step 6.2
+        assert reason_of_verdict(run, named, keys, "--alg", "PS512") is None
+        for other in ("RS256", "rsa-v1_5-sha256", "PS256", "ES256", "hmac-sha256"):
+            assert reason_of_verdict(run, named, keys, "--alg", other) == "algorithm_mismatch"
+    unnamed = signed(run, message, write_json(tmp_path / "k.json", secret.to_jwk()))
+    assert reason_of_verdict(run, unnamed, jwk) is None
+    assert reason_of_verdict(run, unnamed, public) == "algorithm_missing"
+    assert reason_of_verdict(run, unnamed, public, "--alg", "PS512") is None
+    assert reason_of_verdict(run, unnamed, public, "--alg", "RS256") == "signature_invalid"
+
+
+def test_an_algorithm_that_rfc_9421_has_no_name_for(run: Run, tmp_path: Path, message: Path) -> None:
+    secret = PrivateKey.generate(PS256, rsa_bits=2_048)
+    pem = tmp_path / "k.pem"
+    pem.write_bytes(secret.to_pem())
+    made = signed(run, message, pem, "--alg", "PS256")
+    assert b"alg=" not in made.read_bytes()
+    outcome = run("httpsig", "verify", made, "--keys", pem, "--alg", "PS256", "--json")
+    assert (outcome.status, outcome.document["algorithm"]) == (0, "PS256")
+
+
+def test_a_shared_secret_signs_and_verifies(run: Run, tmp_path: Path, message: Path) -> None:
+    key = write_json(tmp_path / "k.json", SecretKey.generate(kid="s").to_jwk())
+    made = signed(run, message, key, "--alg", "hmac-sha256", "--keyid", "s")
+    assert reason_of_verdict(run, made, key) is None
+    assert reason_of_verdict(run, made, key, "--alg", "HS384") == "algorithm_mismatch"
+
+
+def test_a_public_key_is_never_taken_for_a_shared_secret(run: Run, tmp_path: Path, message: Path) -> None:
+    """CR-04: the signature says hmac-sha256, and its secret is the file that the verifier is given."""
+    for secret in (PrivateKey.generate(RS256, rsa_bits=2_048), PrivateKey.generate(ES256)):
+        for data in (secret.public_key.to_pem(), json.dumps(secret.public_key.to_jwk()).encode()):
+            (tmp_path / "public").write_bytes(data)
+            mac = SecretKey.from_bytes(data, algorithm=HS256)
+            made = signed(run, message, write_json(tmp_path / "k.json", mac.to_jwk()), "--alg", "hmac-sha256")
+            for more in ((), ("--alg", "hmac-sha256")):
+                assert reason_of_verdict(run, made, tmp_path / "public", *more) == "algorithm_mismatch"

@@ -15,7 +15,7 @@ from wimse.keys import PrivateKey, load_keys, load_private_key, load_public_keys
 
 
 @pytest.mark.parametrize("form", ["jwk", "pem"])
-@pytest.mark.parametrize("algorithm", ["ES256", "EdDSA", "Ed25519"])
+@pytest.mark.parametrize("algorithm", ["ES256", "ES384", "ES512", "EdDSA", "Ed25519", "Ed448"])
 def test_generate(run: Run, tmp_path: Path, algorithm: str, form: str) -> None:
     outcome = run("key", "generate", "--algorithm", algorithm, "--format", form, "--out", "k")
     assert outcome.status == 0
@@ -28,6 +28,40 @@ def test_generate(run: Run, tmp_path: Path, algorithm: str, form: str) -> None:
     assert key.public_key.thumbprint() in outcome.text
     written = load_private_key(run("key", "generate", "--algorithm", algorithm, "--format", form).stdout)
     assert algorithm in written.algorithm.jose_names
+
+
+@pytest.mark.parametrize("algorithm", ["PS256", "RS512", "rsa-v1_5-sha256"])
+def test_an_rsa_key_is_generated_shown_and_converted(run: Run, tmp_path: Path, algorithm: str) -> None:
+    assert run("key", "generate", "--algorithm", algorithm, "--bits", "2048", "--out", "k").status == 0
+    key = load_private_key((tmp_path / "k").read_bytes())
+    assert algorithm in (key.algorithm.jose_name, key.algorithm.http_name)
+    secret = key.to_jwk()
+    shown = run("key", "show", "k", "--json")
+    assert shown.document["keys"][0]["jwk"] == key.public_key.to_jwk()
+    assert not any(secret[name] in shown.text for name in ("d", "p", "q", "dp", "dq", "qi"))
+    assert run("key", "convert", "k", "--to", "pem", "--out", "p").status == 0
+    assert run("key", "show", "p").status == 2  # PEM does not say what it is for
+    assert run("key", "show", "p", "--alg", "ES256").status == 2
+    made = run("key", "convert", "p", "--to", "jwk", "--alg", algorithm)
+    assert load_private_key(made.stdout).public_key.same_key(key.public_key)
+
+
+@pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512", "hmac-sha256"])
+def test_a_shared_secret_is_a_private_matter(run: Run, tmp_path: Path, algorithm: str) -> None:
+    """CR-04: it has no public half, and no PEM."""
+    assert run("key", "generate", "--algorithm", algorithm, "--kid", "s", "--out", "k").status == 0
+    assert stat.S_IMODE((tmp_path / "k").stat().st_mode) == 0o600
+    jwk = json.loads((tmp_path / "k").read_bytes())
+    for outcome in (run("key", "show", "k"), run("key", "show", "k", "--json")):
+        assert outcome.status == 0
+        assert jwk["k"] not in outcome.text
+        assert "thumbprint" not in outcome.text
+    assert run("key", "generate", "--algorithm", algorithm, "--format", "pem").status == 2
+    assert run("key", "convert", "k", "--to", "pem").status == 2
+    assert run("key", "convert", "k", "--to", "jwk", "--public").status == 2
+    assert run("key", "convert", "k", "--to", "jwks", "--out", "set").status == 0
+    assert stat.S_IMODE((tmp_path / "set").stat().st_mode) == 0o600
+    assert json.loads((tmp_path / "set").read_bytes()) == {"keys": [jwk]}
 
 
 def test_a_file_is_private_whatever_the_umask(tmp_path: Path) -> None:
@@ -74,7 +108,10 @@ def test_a_kid_and_a_document(run: Run) -> None:
     assert (key.kid, document["keys"][0]["kid"]) == ("k1", "k1")
     assert document["keys"][0]["jwk"] == key.public_key.to_jwk()
     assert run("key", "generate", "--kid", "k1", "--format", "pem").status == 2
-    assert run("key", "generate", "--algorithm", "HS256").status == 2
+    assert run("key", "generate", "--algorithm", "none").status == 2
+    assert run("key", "generate", "--algorithm", "HS1").status == 2
+    assert run("key", "generate", "--bits", "2048").status == 2
+    assert run("key", "generate", "--algorithm", "PS256", "--bits", "1024").status == 2
     assert run("key", "generate", "--format", "der").status == 2
 
 

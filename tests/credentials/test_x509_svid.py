@@ -11,7 +11,7 @@ from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyB
 
 from tests.credentials.tokens import NOW, SPIFFE, workload
 from wimse.credentials import TrustDomain, issue_x509_authority, issue_x509_svid
-from wimse.keys import ALGORITHMS, Algorithm, PrivateKey, PublicKey
+from wimse.keys import EDDSA, ES256, Algorithm, PrivateKey, PublicKey
 
 KEY = PrivateKey.generate()
 WORKLOAD = PrivateKey.generate()
@@ -75,7 +75,7 @@ def test_the_times_are_those_that_were_asked_for() -> None:
     assert CA.not_valid_after_utc == datetime.fromtimestamp(NOW + 1000, UTC)
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS, ids=lambda each: each.jose_name)
+@pytest.mark.parametrize("algorithm", [ES256, EDDSA], ids=lambda each: each.jose_name)
 def test_the_chain_holds_for_either_algorithm_and_for_no_other_authority(algorithm: Algorithm) -> None:
     key, workload_key = PrivateKey.generate(algorithm), PrivateKey.generate(algorithm)
     der = issue_x509_authority(SPIFFE, key, not_before=NOW, not_after=NOW + 1000)

@@ -26,9 +26,9 @@ from wimse.httpsig import (
     verify,
     with_fields,
 )
-from wimse.keys import ALGORITHMS, PrivateKey
+from wimse.keys import EDDSA, ES256, PrivateKey
 
-KEYS = [PrivateKey.generate(each) for each in ALGORITHMS]
+KEYS = [PrivateKey.generate(each) for each in (ES256, EDDSA)]
 keys = st.sampled_from(KEYS)
 printable = st.text(alphabet=string.ascii_letters + string.digits + string.punctuation + " \t")
 names = st.text(alphabet=string.ascii_lowercase + string.digits + "-_", min_size=1).filter(

@@ -5,23 +5,38 @@ import pickle
 
 import pytest
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, x25519
 
+from tests.keys.pool import PRIVATE, name_of, private_key
 from tests.refusals import refused
-from wimse.errors import Reason
-from wimse.keys import ALGORITHMS, EDDSA, ES256, Algorithm, PrivateKey, Signer, b64url_encode
+from wimse.errors import ConfigurationError, Reason
+from wimse.keys import (
+    EDDSA,
+    ES256,
+    HS256,
+    PUBLIC_KEY_ALGORITHMS,
+    RS256,
+    Algorithm,
+    PrivateKey,
+    Signer,
+    b64url_encode,
+)
 
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
-BOTH = pytest.mark.parametrize("algorithm", ALGORITHMS, ids=lambda each: each.jose_name)
+EACH = pytest.mark.parametrize("algorithm", PUBLIC_KEY_ALGORITHMS, ids=name_of)
+CURVES = pytest.mark.parametrize(
+    "algorithm", [each for each in PUBLIC_KEY_ALGORITHMS if each.decided_by_key], ids=name_of
+)
 
 
-@BOTH
+@EACH
 def test_a_generated_key_signs_what_its_public_half_verifies(algorithm: Algorithm) -> None:
-    key = PrivateKey.generate(algorithm, kid="k")
+    key = private_key(algorithm, kid="k")
     assert isinstance(key, Signer)
     assert (key.algorithm, key.kid, key.public_key.kid) == (algorithm, "k", "k")
     signature = key.sign(b"data")
-    assert len(signature) == algorithm.signature_bytes
+    assert len(signature) == (algorithm.signature_bytes or 256)
+    assert key.verification_key is key.public_key
     key.public_key.verify(signature, b"data")
     with refused(Reason.SIGNATURE_INVALID):
         key.public_key.verify(signature, b"Data")
@@ -31,12 +46,12 @@ def test_the_default_is_es256() -> None:
     assert PrivateKey.generate().algorithm is ES256  # WC-19: ES256 is supported by everybody
 
 
-@BOTH
+@EACH
 def test_a_private_key_survives_every_format(algorithm: Algorithm) -> None:
-    key = PrivateKey.generate(algorithm, kid="k")
+    key = private_key(algorithm, kid="k")
     assert PrivateKey.from_jwk(key.to_jwk()).to_jwk() == key.to_jwk()
-    assert PrivateKey.from_pem(key.to_pem(), kid="k").to_jwk() == key.to_jwk()
-    assert PrivateKey.from_pkcs8_der(key.to_pkcs8_der(), kid="k").to_jwk() == key.to_jwk()
+    assert PrivateKey.from_pem(key.to_pem(), kid="k", algorithm=algorithm).to_jwk() == key.to_jwk()
+    assert PrivateKey.from_pkcs8_der(key.to_pkcs8_der(), kid="k", algorithm=algorithm).to_jwk() == key.to_jwk()
     assert key.with_kid("l").to_jwk() == {**key.to_jwk(), "kid": "l"}
 
 
@@ -48,11 +63,11 @@ def test_sec1_pem_is_read() -> None:
     assert PrivateKey.from_pem(sec1).public_key.same_key(key.public_key)
 
 
-@pytest.mark.parametrize("d", [None, 1, "", "AAAA", b64url_encode(bytes(31)), b64url_encode(bytes(33))])
-@BOTH
+@pytest.mark.parametrize("d", [None, 1, "", "AAAA", b64url_encode(bytes(31)), b64url_encode(bytes(67))])
+@EACH
 def test_a_jwk_without_a_proper_d_is_no_private_key(algorithm: Algorithm, d: object) -> None:
     with refused(Reason.KEY_MALFORMED):
-        PrivateKey.from_jwk({**PrivateKey.generate(algorithm).to_jwk(), "d": d})
+        PrivateKey.from_jwk({**PRIVATE[name_of(algorithm)].to_jwk(), "d": d})
 
 
 @pytest.mark.parametrize("d", [0, P256_ORDER, P256_ORDER + 1, 2**256 - 1])
@@ -61,7 +76,7 @@ def test_a_d_out_of_range_is_refused(d: int) -> None:
         PrivateKey.from_jwk({**PrivateKey.generate().to_jwk(), "d": b64url_encode(d.to_bytes(32, "big"))})
 
 
-@BOTH
+@CURVES
 def test_public_members_of_another_key_are_refused(algorithm: Algorithm) -> None:
     key, other = PrivateKey.generate(algorithm), PrivateKey.generate(algorithm)
     with refused(Reason.KEY_MISMATCH):
@@ -94,22 +109,50 @@ def test_an_encrypted_key_is_refused() -> None:
 
 @pytest.mark.parametrize(
     "native",
-    [ec.generate_private_key(ec.SECP384R1()), rsa.generate_private_key(65537, 2048)],
-    ids=["p384", "rsa"],
+    [
+        ec.generate_private_key(ec.SECP256K1()),
+        ec.generate_private_key(ec.BrainpoolP256R1()),
+        dsa.generate_private_key(1024),
+        x25519.X25519PrivateKey.generate(),
+    ],
+    ids=["secp256k1", "brainpool", "dsa", "x25519"],
 )
-def test_another_type_or_curve_is_unsupported(native: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> None:
-    """CR-11, CR-15"""
+def test_another_type_or_curve_is_unsupported(native: ec.EllipticCurvePrivateKey) -> None:
+    """CR-15, CR-19"""
     pkcs8, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    with refused(Reason.KEY_UNSUPPORTED):
-        PrivateKey.from_pem(native.private_bytes(serialization.Encoding.PEM, pkcs8, plain))
-    with refused(Reason.KEY_UNSUPPORTED):
-        PrivateKey.from_pkcs8_der(native.private_bytes(serialization.Encoding.DER, pkcs8, plain))
+    for algorithm in (None, ES256, RS256):
+        with refused(Reason.KEY_UNSUPPORTED):
+            PrivateKey.from_pem(native.private_bytes(serialization.Encoding.PEM, pkcs8, plain), algorithm=algorithm)
+        with refused(Reason.KEY_UNSUPPORTED):
+            PrivateKey.from_pkcs8_der(
+                native.private_bytes(serialization.Encoding.DER, pkcs8, plain), algorithm=algorithm
+            )
 
 
-@BOTH
+def test_a_private_key_is_not_generated_for_a_shared_secret() -> None:
+    with pytest.raises(ConfigurationError):
+        PrivateKey.generate(HS256)
+
+
+@CURVES
+def test_a_key_is_for_the_algorithm_of_its_curve_only(algorithm: Algorithm) -> None:
+    """CR-03, CR-15"""
+    key = PRIVATE[name_of(algorithm)]
+    for other in PUBLIC_KEY_ALGORITHMS:
+        if other is algorithm:
+            continue
+        with refused(Reason.ALGORITHM_MISMATCH):
+            PrivateKey(key.native, algorithm=other)
+        with refused(Reason.ALGORITHM_MISMATCH):
+            PrivateKey.from_jwk(key.to_jwk(), algorithm=other)
+        with refused(Reason.ALGORITHM_MISMATCH):
+            PrivateKey.from_pem(key.to_pem(), algorithm=other)
+
+
+@EACH
 def test_a_private_key_does_not_show_itself(algorithm: Algorithm) -> None:
     """WC-45: neither in a log, nor in a pickle, nor in a copy that is made through one."""
-    key = PrivateKey.generate(algorithm, kid="k")
+    key = private_key(algorithm, kid="k")
     shown = repr(key) + str(key) + repr([key])
     assert repr(key) == f"PrivateKey({algorithm.jose_name}, kid='k')"
     assert key.to_jwk()["d"] not in shown

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from wimse.httpsig import LabelledSignature, MessageFile, NeedKey, VerifiedSignature
-    from wimse.keys import Algorithm, PublicKey
+    from wimse.keys import Algorithm, VerificationKey
 
 __all__ = ["httpsig"]
 
@@ -73,7 +73,7 @@ def base(message: str, label: str | None, request_path: str | None, scheme: str,
 
 @httpsig.command()
 @click.argument("message")
-@click.option("--key", required=True, metavar="K", help="The private key: a JWK or PEM.")
+@click.option("--key", required=True, metavar="K", help="The private key, or a shared secret: a JWK or PEM.")
 @click.option(
     "--cover",
     required=True,
@@ -87,7 +87,11 @@ def base(message: str, label: str | None, request_path: str | None, scheme: str,
 @click.option("--expires", type=click.IntRange(0, _LARGEST), metavar="N", help="Seconds since 1970.")
 @click.option("--nonce", metavar="S")
 @click.option("--keyid", metavar="S")
-@click.option("--alg", metavar="S", help="Write the parameter alg; must be the algorithm of the key.")
+@click.option(
+    "--alg",
+    metavar="S",
+    help="What the key is for, needed for RSA in PEM; written as the parameter alg where RFC 9421 has a name for it.",
+)
 @click.option("--tag", metavar="S")
 @click.option(
     "--param",
@@ -132,14 +136,15 @@ def sign(  # noqa: PLR0917 - click passes by name
     inputs.refuse_two_stdins(message, key, request_path)
     if no_created and created is not None:
         raise output.Unusable("--created and --no-created exclude each other")
-    signer = inputs.read_private_key(key)
+    algorithm = inputs.read_algorithm(alg)
+    signer = inputs.read_signing_key(key, algorithm)
     components = inputs.read_components(cover, "--cover")
     own = {
         "created": None if no_created else now if created is None else created,
         "expires": expires,
         "nonce": nonce,
         "keyid": keyid,
-        "alg": None if alg is None else _algorithm(alg).http_name,
+        "alg": None if algorithm is None else algorithm.http_name,
         "tag": tag,
     }
     parameters = {name: value for name, value in own.items() if value is not None} | _parameters(extra)
@@ -165,13 +170,6 @@ def sign(  # noqa: PLR0917 - click passes by name
     output.print_json(document)
 
 
-def _algorithm(name: str) -> Algorithm:
-    from wimse.keys import algorithm_named
-
-    with inputs.unusable("--alg"):
-        return algorithm_named(name)
-
-
 def _parameters(texts: tuple[str, ...]) -> dict[str, object]:
     parameters: dict[str, object] = {}
     for text in texts:
@@ -194,7 +192,13 @@ def _parameter_value(text: str) -> object:
 
 @httpsig.command(cls=VerificationCommand)
 @click.argument("message")
-@click.option("--keys", "keys_path", required=True, metavar="K", help="The public key: a JWK, a JWK Set or PEM.")
+@click.option(
+    "--keys",
+    "keys_path",
+    required=True,
+    metavar="K",
+    help="The public key, or a shared secret: a JWK, a JWK Set or PEM.",
+)
 @click.option("--alg", metavar="A", help="The algorithm, by any of its names; must be that of the key.")
 @click.option("--label", metavar="L", help="Which signature, by its label.")
 @click.option("--tag", metavar="T", help="Which signature, by its tag.")
@@ -222,6 +226,9 @@ def verify(  # noqa: PLR0917 - click passes by name
     The key is the one whose kid is the signature's keyid; a file with one key that has no kid (PEM) is taken as it is,
     and so is the only key when the signature has no keyid. Anything else is refused with key_unknown.
 
+    An RSA key in PEM does not say what it is for: --alg says it, or else the signature's own parameter alg. A shared
+    secret is a JWK of the type oct, and nothing else is ever taken for one.
+
     Without --max-age the signature's age is not judged; its expires always is, and that created is not in the future,
     both with 30 s for clocks that differ.
 
@@ -233,8 +240,8 @@ def verify(  # noqa: PLR0917 - click passes by name
       wimse httpsig verify request.http --keys keys.json --require '"@method" "@path"' --max-age 300
     """
     inputs.refuse_two_stdins(message, keys_path, request_path)
-    keys = inputs.read_keys(keys_path)
-    algorithm = None if alg is None else _algorithm(alg)
+    algorithm = inputs.read_algorithm(alg)
+    keys = inputs.read_verification_keys(keys_path, algorithm)
     required = inputs.read_components(require, "--require")
     file = inputs.read_message(message, scheme=scheme)
     request = inputs.read_request(request_path, file, scheme=scheme)
@@ -260,7 +267,7 @@ def verify(  # noqa: PLR0917 - click passes by name
         output.show_warning("the body is not the one that Content-Digest says; the signature does not cover the body")
     document = {
         "label": verified.label,
-        "algorithm": verified.key.algorithm.http_name,
+        "algorithm": verified.key.algorithm.http_name or verified.key.algorithm.jose_name,
         "content_digest": digest,
         "covered": dict(verified.covered),
         "parameters": output.to_json_value(verified.parameters),
@@ -281,11 +288,13 @@ def _digest_of(file: MessageFile) -> str:
     return "matches"
 
 
-def _key_of(keys: list[PublicKey], algorithm: Algorithm | None) -> Callable[[NeedKey], PublicKey]:
+def _key_of(
+    keys: Callable[[str | None], list[VerificationKey]], algorithm: Algorithm | None
+) -> Callable[[NeedKey], VerificationKey]:
     """Choose the key of a signature among `keys`, which must be one for `algorithm` when that is given."""
 
-    def answer(need: NeedKey) -> PublicKey:
-        key = _named(keys, need.signature)
+    def answer(need: NeedKey) -> VerificationKey:
+        key = _named(keys(need.signature.input.text("alg")), need.signature)
         if algorithm is not None and key.algorithm is not algorithm:
             raise Refused(Reason.ALGORITHM_MISMATCH, "the algorithm that was asked for is not the one of the key")
         return key
@@ -293,7 +302,7 @@ def _key_of(keys: list[PublicKey], algorithm: Algorithm | None) -> Callable[[Nee
     return answer
 
 
-def _named(keys: list[PublicKey], signature: LabelledSignature) -> PublicKey:
+def _named(keys: list[VerificationKey], signature: LabelledSignature) -> VerificationKey:
     keyid = signature.input.text("keyid")
     if keyid is None:
         if len(keys) == 1:

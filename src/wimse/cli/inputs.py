@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -20,19 +20,21 @@ from wimse.errors import Reason, Refused, WimseError
 if TYPE_CHECKING:
     from wimse.credentials import TrustBundle, TrustBundles, TrustDomain
     from wimse.httpsig import ComponentIdentifier, MessageFile, Request
-    from wimse.keys import PrivateKey, PublicKey
+    from wimse.keys import Algorithm, PrivateKey, PublicKey, SecretKey, VerificationKey
 
 __all__ = [
     "create_file",
     "is_token_argument",
+    "read_algorithm",
+    "read_any_keys",
     "read_bundles",
     "read_components",
     "read_file",
-    "read_keys",
     "read_message",
-    "read_private_key",
     "read_request",
+    "read_signing_key",
     "read_token",
+    "read_verification_keys",
     "refuse_two_stdins",
     "unusable",
 ]
@@ -149,24 +151,67 @@ def _is_there(path: str) -> bool:
         return False
 
 
-def read_keys(path: str) -> list[PublicKey]:
-    """The public keys of a JWK, a JWK Set or a PEM file.
+def read_any_keys(path: str, algorithm: Algorithm | None = None) -> list[PrivateKey | PublicKey | SecretKey]:
+    """Every key of a file, whatever it is; RSA keys and secrets that do not say so are for `algorithm`.
 
     Raises:
         Unusable: when it cannot be read, or a key is not acceptable.
     """
-    from wimse.keys import load_public_keys
+    from wimse.keys import load_keys
 
     with unusable(f"the keys {path}"):
-        return load_public_keys(read_file(path, "the keys"))
+        return load_keys(read_file(path, "the keys"), algorithm=algorithm)
 
 
-def read_private_key(path: str) -> PrivateKey:
-    """The one private key of a file; raises as `read_keys`."""
-    from wimse.keys import load_private_key
+def read_verification_keys(path: str, algorithm: Algorithm | None) -> Callable[[str | None], list[VerificationKey]]:
+    """The keys of a file that verify, once it is known what RSA keys and secrets are for that do not say so.
+
+    Args:
+        path: of the file. It is read now, and every key that says what it is for is checked now.
+        algorithm: from configuration; None lets the signature's own `alg` decide (RFC 9421 §3.2 step 6.3).
+
+    Returns:
+        A function of a signature's `alg`, which raises `Refused` with `algorithm_missing` when that does not decide
+        either, and with `algorithm_mismatch` when key, configuration and signature do not agree: the bytes of a public
+        key never become the secret of an HMAC (§7.3.6).
+
+    Raises:
+        Unusable: when the file cannot be read, or a key is not acceptable.
+    """
+    from wimse.keys import load_verification_keys
+    from wimse.keys.algorithms import algorithm_of_http_name
+
+    data = read_file(path, "the keys")
+    try:
+        with unusable(f"the keys {path}"):
+            keys = load_verification_keys(data, algorithm=algorithm)
+    except Unusable as error:
+        reason = None if error.cause is None else error.cause.reason
+        # That key and configuration do not agree is a verdict as well (§3.2 step 6.4), and told with the others.
+        if reason is not (Reason.ALGORITHM_MISSING if algorithm is None else Reason.ALGORITHM_MISMATCH):
+            raise
+        return lambda named: load_verification_keys(data, algorithm=algorithm or algorithm_of_http_name(named))
+    return lambda _: keys
+
+
+def read_signing_key(path: str, algorithm: Algorithm | None) -> PrivateKey | SecretKey:
+    """The one key of a file that signs: private, or a shared secret; raises as `read_any_keys`."""
+    from wimse.keys import load_signing_key
 
     with unusable(f"the key {path}"):
-        return load_private_key(read_file(path, "the key"))
+        return load_signing_key(read_file(path, "the key"), algorithm=algorithm)
+
+
+def read_algorithm(name: str | None) -> Algorithm | None:
+    """The algorithm that an option ``--alg`` names, by any of its names.
+
+    Raises:
+        Unusable: when there is none of this name.
+    """
+    from wimse.keys import algorithm_named
+
+    with unusable("--alg"):
+        return None if name is None else algorithm_named(name)
 
 
 def read_components(texts: tuple[str, ...], option: str) -> tuple[ComponentIdentifier, ...]:

@@ -19,11 +19,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
 from wimse.credentials.identifier import TrustDomain
 from wimse.errors import Reason, Refused
-from wimse.keys import PublicKey, b64url_encode, parse_json_object
+from wimse.keys import RS256, PublicKey, b64url_encode, parse_json_object
 from wimse.keys.public import PRIVATE_MEMBERS
 
 __all__ = ["JWT_SVID", "WIT_SVID", "X509_SVID", "TrustBundle", "TrustBundles"]
@@ -200,7 +200,10 @@ def _use_of(entry: Mapping[str, object], default_use: str | None, *, plain: bool
 
 def _usable_key(entry: Mapping[str, object], trust_domain: TrustDomain) -> list[PublicKey]:
     try:
-        key = PublicKey.from_jwk(entry)
+        # Many a bundle gives an RSA key without alg (RFC 7517 §4.4 lets it). One key has one algorithm here, and RS256
+        # is what SPIRE signs with such a key; another one has to be said.
+        unsaid = entry.get("kty") == "RSA" and "alg" not in entry
+        key = PublicKey.from_jwk(entry, algorithm=RS256 if unsaid else None)
     except Refused as refused:
         # §4.1.3: unknown key types are ignored, so that a domain can introduce new ones.
         if refused.reason is Reason.KEY_UNSUPPORTED:
@@ -242,8 +245,9 @@ def _public_members(der: bytes) -> dict[str, str]:
         size, point = (native.key_size + 7) // 8, native.public_numbers()
         x, y = (b64url_encode(number.to_bytes(size, "big")) for number in (point.x, point.y))
         return {"kty": "EC", "crv": _CURVES[native.curve.name], "x": x, "y": y}
-    if isinstance(native, ed25519.Ed25519PublicKey):
-        return {"kty": "OKP", "crv": "Ed25519", "x": b64url_encode(native.public_bytes_raw())}
+    if isinstance(native, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey):
+        curve = "Ed25519" if isinstance(native, ed25519.Ed25519PublicKey) else "Ed448"
+        return {"kty": "OKP", "crv": curve, "x": b64url_encode(native.public_bytes_raw())}
     raise UnsupportedAlgorithm("the certificate's key has no JWK here")
 
 

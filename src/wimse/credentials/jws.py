@@ -14,12 +14,32 @@ from types import MappingProxyType
 from typing import Final
 
 from wimse.errors import Reason, Refused
-from wimse.keys import Signer, b64url_decode, b64url_encode, parse_json_object
+from wimse.keys import (
+    ES256,
+    ES384,
+    ES512,
+    PS256,
+    PS384,
+    PS512,
+    RS256,
+    RS384,
+    RS512,
+    Algorithm,
+    Signer,
+    b64url_decode,
+    b64url_encode,
+    parse_json_object,
+    sign_with,
+)
 
-__all__ = ["MAX_TOKEN_BYTES", "UnverifiedJWS", "sign_compact"]
+__all__ = ["MAX_TOKEN_BYTES", "SPIFFE_ALGORITHMS", "UnverifiedJWS", "sign_compact"]
 
 MAX_TOKEN_BYTES: Final = 8_192  # what fits a header field through every proxy measured
 MAX_KEY_ID_BYTES: Final = 256
+# WIT-SVID §2.3 and §3.2, JWT-SVID §2.1: these and no others.
+SPIFFE_ALGORITHMS: Final[frozenset[Algorithm]] = frozenset(
+    {RS256, RS384, RS512, ES256, ES384, ES512, PS256, PS384, PS512}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,15 +121,18 @@ def sign_compact(header: Mapping[str, object], claims: Mapping[str, object], sig
     Args:
         header: other header parameters, such as `typ`.
         claims: the payload.
-        signer: the key.
+        signer: the key; there are no tokens that a shared secret signs.
 
     Returns:
         The token.
+
+    Raises:
+        Unavailable: `credential_unavailable` when a remote signer's answer does not verify with its public key.
     """
     key = signer.public_key
     full = {**header, "alg": key.algorithm.jose_name, **({"kid": key.kid} if key.kid is not None else {})}
     signing_input = f"{_encode(full)}.{_encode(claims)}"
-    return f"{signing_input}.{b64url_encode(signer.sign(signing_input.encode('ascii')))}"
+    return f"{signing_input}.{b64url_encode(sign_with(signer, signing_input.encode('ascii')))}"
 
 
 def _encode(value: Mapping[str, object]) -> str:

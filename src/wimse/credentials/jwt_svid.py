@@ -9,10 +9,10 @@ from types import MappingProxyType
 from wimse.credentials.bundle import TrustBundle
 from wimse.credentials.claims import TokenSettings, check_times
 from wimse.credentials.identifier import TrustDomain, WorkloadIdentifier
-from wimse.credentials.jws import UnverifiedJWS, sign_compact
+from wimse.credentials.jws import SPIFFE_ALGORITHMS, UnverifiedJWS, sign_compact
 from wimse.errors import Reason, Refused
 from wimse.keys import Signer
-from wimse.keys.algorithms import EDDSA, algorithm_of_jose_name
+from wimse.keys.algorithms import algorithm_of_jose_name
 
 __all__ = ["VerifiedJWTSVID", "issue_jwt_svid", "jwt_svid_trust_domain", "verify_jwt_svid"]
 
@@ -46,7 +46,12 @@ def issue_jwt_svid(
 
     Returns:
         The token.
+
+    Raises:
+        ValueError: when the issuing key's algorithm is not one for JWT-SVIDs (JWT-SVID §2.1).
     """
+    if signer.public_key.algorithm not in SPIFFE_ALGORITHMS:
+        raise ValueError("the issuing key's algorithm is not one for JWT-SVIDs")
     claims = {"sub": str(subject), "aud": list(audience), "iat": issued_at, "exp": expires_at}
     return sign_compact({"typ": "JWT"}, claims, signer)
 
@@ -84,7 +89,7 @@ def verify_jwt_svid(
     if jws.header.get("typ", "JWT") not in ("JWT", "JOSE"):  # JWT-SVID §2.3
         raise Refused(Reason.TOKEN_TYPE, "the token's typ is not that of a JWT-SVID")
     algorithm = algorithm_of_jose_name(jws.algorithm_name)
-    if algorithm is None or algorithm is EDDSA:  # JWT-SVID §2.1
+    if algorithm not in SPIFFE_ALGORITHMS:  # JWT-SVID §2.1
         raise Refused(Reason.TOKEN_ALGORITHM, "the JWT-SVID's alg is not one that is permitted and supported")
     key = bundle.jwt_key(jws.key_id)
     if key.algorithm is not algorithm:

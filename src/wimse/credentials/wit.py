@@ -24,18 +24,18 @@ from typing import Final
 from wimse.credentials.bundle import TrustBundle
 from wimse.credentials.claims import TokenSettings, check_times, optional_text, optional_time
 from wimse.credentials.identifier import TrustDomain, WorkloadIdentifier
-from wimse.credentials.jws import MAX_TOKEN_BYTES, UnverifiedJWS, sign_compact
+from wimse.credentials.jws import MAX_TOKEN_BYTES, SPIFFE_ALGORITHMS, UnverifiedJWS, sign_compact
 from wimse.errors import Reason, Refused
-from wimse.keys import Algorithm, PublicKey, Signer
-from wimse.keys.algorithms import algorithm_of_jose_name
+from wimse.keys import PUBLIC_KEY_ALGORITHMS, PublicKey, Signer
 
 __all__ = ["WIT_FIELD", "WIT_TYPE", "UnverifiedWIT", "VerifiedWIT", "issue_wit", "verify_wit"]
 
 WIT_FIELD: Final = "workload-identity-token"  # workload-creds §5.1.1
 WIT_TYPE: Final = "wit+jwt"
 
-# WIT-SVID §2.3 and §3.2 list RS, PS and ES only; other schemes may use EdDSA as well (workload-creds §5.1).
-_NOT_FOR_SPIFFE: Final = frozenset({"EdDSA", "Ed25519"})
+# workload-creds §5.1: any asymmetric algorithm for signatures, so EdDSA with either curve too. Never a shared secret.
+_NAMES: Final = frozenset(name for each in PUBLIC_KEY_ALGORITHMS for name in each.jose_names)
+_SPIFFE_NAMES: Final = frozenset(name for each in SPIFFE_ALGORITHMS for name in each.jose_names)
 # RFC 7800 §3: other ways to name the key. Beside `jwk` they would leave open which one is meant.
 _OTHER_CONFIRMATIONS: Final = ("jwe", "kid", "jku", "x5t#S256", "jkt")
 
@@ -159,20 +159,18 @@ def _check_type(typ: object, *, spiffe: bool) -> None:
         raise Refused(Reason.TOKEN_TYPE, "the token's typ is not wit+jwt")
 
 
-def _permitted(name: object, *, spiffe: bool) -> Algorithm | None:
-    # Not a string: unknown to the table, and perhaps not hashable.
-    return None if spiffe and isinstance(name, str) and name in _NOT_FOR_SPIFFE else algorithm_of_jose_name(name)
+def _is_permitted(name: object, *, spiffe: bool) -> bool:
+    return isinstance(name, str) and name in (_SPIFFE_NAMES if spiffe else _NAMES)
 
 
 def _check_signature(jws: UnverifiedJWS, bundle: TrustBundle, *, spiffe: bool) -> None:
-    algorithm = _permitted(jws.algorithm_name, spiffe=spiffe)
-    if algorithm is None:
+    if not _is_permitted(jws.algorithm_name, spiffe=spiffe):
         raise Refused(Reason.TOKEN_ALGORITHM, "the WIT's alg is not one that its scheme permits and we support")
     if spiffe and jws.key_id is None:
         raise Refused(Reason.KEY_ID_MISSING, "a WIT-SVID has a kid")  # WIT-SVID §2.1
     key = bundle.wit_key(jws.key_id)
     # RFC 8725 §3.1: the key decides; a header that says otherwise is refused (CVE-2026-48523).
-    if key.algorithm is not algorithm:
+    if not key.algorithm.has_jose_name(jws.algorithm_name):
         raise Refused(Reason.ALGORITHM_MISMATCH, "the WIT's alg is not the algorithm of the key that it names")
     try:
         key.verify(jws.signature, jws.signing_input)
@@ -188,7 +186,7 @@ def _confirmation_key(claims: Mapping[str, object], *, spiffe: bool) -> PublicKe
     if any(name in confirmation for name in _OTHER_CONFIRMATIONS):
         raise Refused(Reason.TOKEN_CONFIRMATION, "the WIT's cnf names a key beside its jwk")
     # workload-creds §5.1: alg is required, and neither none, symmetric nor for encryption. WIT-SVID §3.2 as well.
-    if _permitted(jwk.get("alg"), spiffe=spiffe) is None:
+    if not _is_permitted(jwk.get("alg"), spiffe=spiffe):
         raise Refused(
             Reason.TOKEN_CONFIRMATION,
             "the WIT's cnf.jwk.alg is not one that its scheme permits and we support",
@@ -235,7 +233,8 @@ def issue_wit(
         raise ValueError("a WIT expires after it is issued")
     if signer.public_key.kid is None:
         raise ValueError("the issuing key has no kid")
-    if signer.public_key.same_key(workload_key):
+    # By what they are, not by what they are for: one RSA key can be two, for PS256 and for RS256.
+    if signer.public_key.thumbprint() == workload_key.thumbprint():
         raise ValueError("the workload's key is the issuing key")
     jwk = workload_key.with_kid(None).to_jwk()
     claims = {

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.asymmetric import ed448, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from wimse.credentials.identifier import TrustDomain, WorkloadIdentifier
@@ -105,5 +105,5 @@ def _key_usage(*, authority: bool) -> x509.KeyUsage:
 
 
 def _sign(builder: x509.CertificateBuilder, key: PrivateKey) -> bytes:
-    digest = None if isinstance(key.native, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+    digest = None if isinstance(key.native, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey) else hashes.SHA256()
     return builder.sign(key.native, digest).public_bytes(serialization.Encoding.DER)

@@ -29,13 +29,21 @@ from wimse.httpsig.flow import Flow, run, run_async
 from wimse.httpsig.http1 import MessageFile, parse_http1
 from wimse.httpsig.limits import DEFAULT_LIMITS, Limits
 from wimse.httpsig.message import Fields, Message, Request, Response, with_fields
-from wimse.httpsig.needs import AsyncKeyResolver, KeyResolver, NeedKey, VerificationKey
+from wimse.httpsig.needs import AsyncKeyResolver, KeyResolver, NeedKey
 from wimse.httpsig.parameters import SignatureInput
 from wimse.httpsig.requirements import Requirements
 from wimse.httpsig.resolvers import JWKSet, StaticKeys
 from wimse.httpsig.selection import select_signature
 from wimse.httpsig.signatures import LabelledSignature, MalformedSignature, ParsedSignatures, parse_signatures
-from wimse.httpsig.signing import MadeSignature, make_signature, sign
+from wimse.httpsig.signing import (
+    MadeSignature,
+    PreparedSignature,
+    make_signature,
+    make_signature_async,
+    prepare_signature,
+    sign,
+    sign_async,
+)
 from wimse.httpsig.verifying import VerifiedSignature, verify, verify_message, verify_message_async
 
 __all__ = [
@@ -65,6 +73,7 @@ __all__ = [
     "MessageFile",
     "NeedKey",
     "ParsedSignatures",
+    "PreparedSignature",
     "Request",
     "Requirements",
     "Resolver",
@@ -75,7 +84,6 @@ __all__ = [
     "StaticKeys",
     "StructuredFieldType",
     "StructuredFieldTypes",
-    "VerificationKey",
     "VerifiedSignature",
     "answer",
     "check_content_digest",
@@ -87,11 +95,13 @@ __all__ = [
     "held_back",
     "held_back_async",
     "make_signature",
+    "make_signature_async",
     "parse_accept_signature",
     "parse_digests",
     "parse_http1",
     "parse_signatures",
     "parse_want_digest",
+    "prepare_signature",
     "repr_digest",
     "request_signatures",
     "resolver_for",
@@ -99,6 +109,7 @@ __all__ = [
     "run_async",
     "select_signature",
     "sign",
+    "sign_async",
     "signature_base",
     "verify",
     "verify_message",

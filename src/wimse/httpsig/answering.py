@@ -26,7 +26,7 @@ from wimse.httpsig.components import ComponentIdentifier
 from wimse.httpsig.field_types import DEFAULT_FIELD_TYPES, StructuredFieldTypes
 from wimse.httpsig.message import AnyMessage, Request, Response
 from wimse.httpsig.signing import sign
-from wimse.keys import Signer
+from wimse.keys import AnySigner, verification_key
 
 __all__ = ["AnswerPolicy", "answer"]
 
@@ -52,7 +52,7 @@ class AnswerPolicy:
         ConfigurationError: for a policy that allows nothing, a default key that is not there, a limit below 1.
     """
 
-    signers: Mapping[str, Signer] = field(repr=False)
+    signers: Mapping[str, AnySigner] = field(repr=False)
     default_keyid: str | None = None
     components: frozenset[ComponentIdentifier]
     required_components: frozenset[ComponentIdentifier] = frozenset()
@@ -132,7 +132,8 @@ class AnswerPolicy:
         signer = self.signers.get(self.keyid_for(asked) or "")
         if signer is None:
             return [Violation(Reason.PARAMETER_VALUE, "the key is not one that is signed with")]
-        if asked.parameters.get("alg", signer.public_key.algorithm.http_name) != signer.public_key.algorithm.http_name:
+        name = verification_key(signer).algorithm.http_name
+        if asked.parameters.get("alg", name) != name:
             return [Violation(Reason.ALGORITHM_MISMATCH, "the algorithm is not the one of the key")]
         return []
 

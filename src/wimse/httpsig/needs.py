@@ -4,31 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
 
 from wimse.errors import Reason, Refused
 from wimse.httpsig.components import ComponentIdentifier, component_value
 from wimse.httpsig.message import Message, Request
 from wimse.httpsig.signatures import LabelledSignature
-from wimse.keys import Algorithm
+from wimse.keys import VerificationKey
 
-__all__ = ["AsyncKeyResolver", "KeyResolver", "NeedKey", "VerificationKey"]
-
-
-@runtime_checkable
-class VerificationKey(Protocol):
-    """Whatever can check a signature with one key and one algorithm: a `PublicKey`, a shared secret, an HSM's front."""
-
-    @property
-    def algorithm(self) -> Algorithm:
-        """The only algorithm that this key verifies."""
-
-    def verify(self, signature: bytes, data: bytes) -> None:
-        """Check `signature` over `data`.
-
-        Raises:
-            Refused: `signature_invalid`.
-        """
+__all__ = ["AsyncKeyResolver", "KeyResolver", "NeedKey"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from wimse.errors import ConfigurationError, Reason, Refused
-from wimse.httpsig.needs import NeedKey, VerificationKey
-from wimse.keys import PublicKey, parse_json_object
+from wimse.httpsig.needs import NeedKey
+from wimse.keys import PublicKey, VerificationKey, parse_json_object
 from wimse.keys.algorithms import algorithm_of_http_name
 
 __all__ = ["JWKSet", "StaticKeys"]

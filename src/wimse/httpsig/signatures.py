@@ -11,7 +11,7 @@ What concerns the whole is refused as a whole:
   is a guess, an unclosed quote swallows the members that follow it, and two readers that guess differently see two
   different signatures. Whoever can add such bytes can as well remove the signature.
 - A label that occurs twice. Structured fields let the last one win; a second reader may take the first.
-- Limits of the whole: the size of a field, the number of labels, the components of all labels together.
+- Limits of the whole: the size of a field, the number of labels, the components and parameters of all labels together.
 """
 
 from __future__ import annotations
@@ -33,9 +33,11 @@ from wimse.httpsig.scanner import scan_signatures
 
 __all__ = ["LabelledSignature", "MalformedSignature", "ParsedSignatures", "parse_signatures"]
 
-# What separates members, items and parameters, and the two kinds of quoted text that may hold such characters. A
-# Display String has no escapes; an unclosed quote runs to the end, so that each character is looked at once.
-_MARKS: Final = re.compile(r'%"[^"]*+"?|"[^"\\]*+(?:\\.[^"\\]*+)*+"?|,|;\x20*+|[(\x20]', re.DOTALL)
+# What separates members, begins items and begins parameters, and the two kinds of quoted text that may hold such
+# characters. A Display String has no escapes; an open quote runs to the end, so that each character is looked at once.
+_MARKS: Final = re.compile(
+    r'%"[^"]*+"?|"[^"\\]*+(?:\\.[^"\\]*+)*+"?|,[\x20\t]*+|;\x20*+|[(\x20](?=[^\x20)])', re.DOTALL
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +144,8 @@ def parse_signatures(
 
     Raises:
         Refused: `signature_field_malformed` for a field that is no Dictionary; `signature_label_duplicated`;
-            `field_too_large`; `too_many_signatures`; `too_many_components` for more than all labels together may
-            have.
+            `field_too_large`; `too_many_signatures`; `too_many_components` and `too_many_parameters` for more than
+            all labels together may have.
     """
     types = {**extension_types, **PARAMETER_TYPES} if extension_types else PARAMETER_TYPES
     written = fields.combined("signature-input"), fields.combined("signature")
@@ -210,21 +212,26 @@ def _members(text: str, limits: Limits) -> list[str]:
     # The text of each member, and counts, before anything is parsed. In a Dictionary a comma outside of quotes stands
     # between two members and nowhere else; in what is no Dictionary the cuts mean nothing, and the parser refuses.
     pieces: list[str] = []
-    begin = items = 0
+    begin = items = parameters = 0
     for mark in _MARKS.finditer(text):
-        if mark[0] == ",":
+        kind = mark[0][0]
+        if kind == ",":
             pieces.append(text[begin : mark.start()].strip(" \t"))
             begin = mark.end()
-            items -= 1  # the space after it begins no item
-        elif mark[0] in "( ":
+        elif kind == ";":
+            parameters += 1
+        elif kind in "( ":
             items += 1
     pieces.append(text[begin:].strip(" \t"))
     if len(pieces) > limits.max_signatures:
         raise _too_many_signatures(limits)
-    # A list has a parenthesis or space before each item, and may have spaces after the first and before the last one.
     most = limits.max_signatures * limits.max_components
-    if items > 4 * most + 4 * limits.max_signatures:
+    if items > most:
         raise Refused(Reason.TOO_MANY_COMPONENTS, f"the signatures cover more than {most} components together")
+    if parameters > limits.max_parameters * (items + len(pieces)):
+        raise Refused(
+            Reason.TOO_MANY_PARAMETERS, f"there are more than {limits.max_parameters} parameters in one place"
+        )
     return pieces
 
 

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from binascii import b2a_base64
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, cast
-
-import http_sf
+from typing import Final
 
 from wimse.errors import ConfigurationError, Reason, Refused
 from wimse.httpsig.base import SignatureBase, signature_base
 from wimse.httpsig.components import ComponentIdentifier
 from wimse.httpsig.field_types import DEFAULT_FIELD_TYPES, StructuredFieldTypes
 from wimse.httpsig.message import AnyMessage, Message, Request, with_fields
-from wimse.httpsig.parameters import SignatureInput
+from wimse.httpsig.parameters import SignatureInput, is_key
 from wimse.httpsig.signatures import parse_signatures
-from wimse.keys import Signer
+from wimse.keys import AnySigner, AsyncSigner, sign_with, sign_with_async, verification_key
 
-__all__ = ["SIGNATURE", "SIGNATURE_INPUT", "MadeSignature", "make_signature", "sign"]
+__all__ = [
+    "SIGNATURE",
+    "SIGNATURE_INPUT",
+    "MadeSignature",
+    "PreparedSignature",
+    "make_signature",
+    "make_signature_async",
+    "prepare_signature",
+    "sign",
+    "sign_async",
+]
 
 SIGNATURE_INPUT: Final = "signature-input"
 SIGNATURE: Final = "signature"
@@ -42,9 +51,52 @@ class MadeSignature:
         return ("Signature-Input", self.signature_input), ("Signature", self.signature)
 
 
+@dataclass(frozen=True, slots=True)
+class PreparedSignature:
+    """A signature that lacks nothing but its value: what `make_signature` has before it signs.
+
+    Attributes:
+        label: the name of the signature within the message.
+        metadata: the covered components and the parameters.
+        base: what is to be signed.
+    """
+
+    label: str
+    metadata: SignatureInput
+    base: SignatureBase
+
+    def made(self, value: bytes) -> MadeSignature:
+        """Finish with the signature's value over `base.data`."""
+        encoded = b2a_base64(value, newline=False).decode("ascii")  # a Byte Sequence, RFC 9651 §4.1.8
+        return MadeSignature(f"{self.label}={self.metadata.serialized}", f"{self.label}=:{encoded}:", self.base)
+
+
+def prepare_signature(
+    message: Message,
+    signer: AnySigner | AsyncSigner,
+    components: Iterable[ComponentIdentifier | str],
+    parameters: Mapping[str, object],
+    *,
+    label: str = "sig1",
+    request: Request | None = None,
+    field_types: StructuredFieldTypes = DEFAULT_FIELD_TYPES,
+) -> PreparedSignature:
+    """Do all of §3.1 but the signing itself; arguments and errors as `make_signature`."""
+    if not is_key(label):
+        raise ConfigurationError("the label is not the key of a structured field's Dictionary")
+    metadata = SignatureInput.build(components, parameters)
+    name = verification_key(signer).algorithm.http_name
+    # §3.3.7: a JWS algorithm that is not in the registry has no name, and then there is no parameter alg.
+    if metadata.parameters.get("alg", name) != name:
+        raise ConfigurationError("the parameter alg is not the algorithm of the key")
+    return PreparedSignature(
+        label, metadata, signature_base(metadata, message, request, field_types=field_types)
+    )  # §3.1 step 5
+
+
 def make_signature(
     message: Message,
-    signer: Signer,
+    signer: AnySigner,
     components: Iterable[ComponentIdentifier | str],
     parameters: Mapping[str, object],
     *,
@@ -56,7 +108,7 @@ def make_signature(
 
     Args:
         message: what to sign.
-        signer: the key; it decides the algorithm.
+        signer: the key, private or a shared secret, or a front of one that is elsewhere; it decides the algorithm.
         components: what to cover, in this order.
         parameters: of the signature, in this order; `created` and the like are the caller's to give.
         label: the name of the signature within the message: lower-case letters, digits, ``_ - . *``.
@@ -66,22 +118,34 @@ def make_signature(
     Raises:
         ConfigurationError: for a label or parameter that cannot be written, or an `alg` that is not the key's.
         Refused: when the base cannot be built, with a reason of the class `base`.
+        Unavailable: `credential_unavailable` when a remote signer's answer does not verify with its public key.
     """
-    metadata = SignatureInput.build(components, parameters)
-    if metadata.parameters.get("alg", signer.public_key.algorithm.http_name) != signer.public_key.algorithm.http_name:
-        raise ConfigurationError("the parameter alg is not the algorithm of the key")
-    base = signature_base(metadata, message, request, field_types=field_types)  # §3.1 step 5
-    value = signer.sign(base.data)  # step 6
-    try:
-        member = http_sf.ser({label: value})
-    except ValueError:
-        raise ConfigurationError("the label is not the key of a structured field's Dictionary") from None
-    return MadeSignature(f"{label}={metadata.serialized}", str(cast("Any", member)), base)
+    prepared = prepare_signature(
+        message, signer, components, parameters, label=label, request=request, field_types=field_types
+    )
+    return prepared.made(sign_with(signer, prepared.base.data))  # step 6
+
+
+async def make_signature_async(
+    message: Message,
+    signer: AsyncSigner | AnySigner,
+    components: Iterable[ComponentIdentifier | str],
+    parameters: Mapping[str, object],
+    *,
+    label: str = "sig1",
+    request: Request | None = None,
+    field_types: StructuredFieldTypes = DEFAULT_FIELD_TYPES,
+) -> MadeSignature:
+    """Sign a message by a signer whose answer is awaited; arguments and errors as `make_signature`."""
+    prepared = prepare_signature(
+        message, signer, components, parameters, label=label, request=request, field_types=field_types
+    )
+    return prepared.made(await sign_with_async(signer, prepared.base.data))
 
 
 def sign(
     message: AnyMessage,
-    signer: Signer,
+    signer: AnySigner,
     components: Iterable[ComponentIdentifier | str],
     parameters: Mapping[str, object],
     *,
@@ -94,9 +158,31 @@ def sign(
     Raises:
         Refused: also `signature_label_duplicated` when the message has a signature of this label.
     """
-    if label in parse_signatures(message.fields).labels:
-        raise Refused(Reason.SIGNATURE_LABEL_DUPLICATED, "the message has a signature of this label already")
+    _check_label(message, label)
     made = make_signature(
         message, signer, components, parameters, label=label, request=request, field_types=field_types
     )
     return with_fields(message, message.fields.adding(*made.lines()))
+
+
+async def sign_async(
+    message: AnyMessage,
+    signer: AsyncSigner | AnySigner,
+    components: Iterable[ComponentIdentifier | str],
+    parameters: Mapping[str, object],
+    *,
+    label: str = "sig1",
+    request: Request | None = None,
+    field_types: StructuredFieldTypes = DEFAULT_FIELD_TYPES,
+) -> AnyMessage:
+    """Sign a message as `sign` does, by a signer whose answer is awaited."""
+    _check_label(message, label)
+    made = await make_signature_async(
+        message, signer, components, parameters, label=label, request=request, field_types=field_types
+    )
+    return with_fields(message, message.fields.adding(*made.lines()))
+
+
+def _check_label(message: Message, label: str) -> None:
+    if label in parse_signatures(message.fields).labels:
+        raise Refused(Reason.SIGNATURE_LABEL_DUPLICATED, "the message has a signature of this label already")

@@ -16,16 +16,18 @@ from wimse.httpsig.field_types import DEFAULT_FIELD_TYPES, StructuredFieldTypes
 from wimse.httpsig.flow import Flow, run, run_async
 from wimse.httpsig.limits import DEFAULT_LIMITS, Limits
 from wimse.httpsig.message import Message, Request
-from wimse.httpsig.needs import AsyncKeyResolver, KeyResolver, NeedKey, VerificationKey
+from wimse.httpsig.needs import AsyncKeyResolver, KeyResolver, NeedKey
 from wimse.httpsig.parameters import SignatureInput
 from wimse.httpsig.requirements import CONTENT_DIGEST_COMPONENT, Requirements
 from wimse.httpsig.selection import select_signature
 from wimse.httpsig.signatures import parse_signatures
+from wimse.keys import PublicKey, SecretKey, VerificationKey
 from wimse.keys.algorithms import algorithm_of_http_name
 
 __all__ = ["VerifiedSignature", "verify", "verify_message", "verify_message_async"]
 
 _MADE_BY_VERIFICATION: Final = object()
+_VERIFICATION_KEYS: Final = (PublicKey, SecretKey)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +187,8 @@ def _key_of(need: NeedKey) -> Flow[VerificationKey]:
         raise Refused(Reason.KEY_UNKNOWN, "the key resolver finds no key for the signature") from error
     except Exception as error:
         raise Unavailable(Reason.TRUST_UNAVAILABLE, "the key resolver failed") from error
-    if not isinstance(key, VerificationKey):
+    # A secret verifies only where whoever knows the keys has answered with one (§7.3.6): no public key turns into one.
+    if not isinstance(key, _VERIFICATION_KEYS):
         raise Refused(Reason.KEY_UNKNOWN, "no key is known for the signature")
     return key
 

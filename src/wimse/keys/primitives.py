@@ -1,0 +1,124 @@
+"""One signing and one verifying function for each algorithm, made once for a key and then called for each message.
+
+All that can be settled beforehand is: type, hash, padding, lengths. What is left for a call is the library's own work
+and, for ECDSA, the change of form between DER and the two numbers side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa, utils
+
+from wimse.errors import Reason, Refused
+from wimse.keys.algorithms import Algorithm
+
+__all__ = ["CURVES", "NativePrivateKey", "NativePublicKey", "curve_name", "signer", "verifier"]
+
+NativePublicKey = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | ed448.Ed448PublicKey | rsa.RSAPublicKey
+NativePrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey | rsa.RSAPrivateKey
+
+_HASHES: Final = {"sha256": hashes.SHA256(), "sha384": hashes.SHA384(), "sha512": hashes.SHA512()}
+# RFC 7518 §6.2.1.1
+CURVES: Final[dict[str, ec.EllipticCurve]] = {
+    "P-256": ec.SECP256R1(),
+    "P-384": ec.SECP384R1(),
+    "P-521": ec.SECP521R1(),
+}
+_CURVE_NAMES: Final = {curve.name: name for name, curve in CURVES.items()}
+
+
+def curve_name(native: NativePublicKey | NativePrivateKey) -> tuple[str, str | None]:
+    """The `kty` of a native key and its `crv`: None for RSA, and empty for a curve that has no name here."""
+    if isinstance(native, rsa.RSAPublicKey | rsa.RSAPrivateKey):
+        return "RSA", None
+    if isinstance(native, ec.EllipticCurvePublicKey | ec.EllipticCurvePrivateKey):
+        return "EC", _CURVE_NAMES.get(native.curve.name, "")
+    return "OKP", "Ed25519" if isinstance(native, ed25519.Ed25519PublicKey | ed25519.Ed25519PrivateKey) else "Ed448"
+
+
+def verifier(algorithm: Algorithm, native: NativePublicKey) -> Callable[[bytes, bytes], object]:
+    """Make the function that takes a signature and data, and raises `InvalidSignature` unless they fit.
+
+    Raises:
+        Refused: `algorithm_mismatch` when the key is not of the algorithm's type and curve.
+    """
+    _check_kind(algorithm, native)
+    if isinstance(native, ec.EllipticCurvePublicKey):
+        return _ecdsa_verifier(algorithm, native)
+    if isinstance(native, rsa.RSAPublicKey):
+        return _rsa_verifier(algorithm, native)
+    return native.verify  # which refuses every other length
+
+
+def signer(algorithm: Algorithm, native: NativePrivateKey) -> Callable[[bytes], bytes]:
+    """Make the function that signs data; the key is one that `verifier` has taken the public half of."""
+    if isinstance(native, ec.EllipticCurvePrivateKey):
+        return _ecdsa_signer(algorithm, native)
+    if isinstance(native, rsa.RSAPrivateKey):
+        return _rsa_signer(algorithm, native)
+    return native.sign
+
+
+def _check_kind(algorithm: Algorithm, native: NativePublicKey) -> None:
+    # CR-04, CR-09: whatever brought the two together, a key is never used by the algorithm of another type.
+    if curve_name(native) != (algorithm.key_type, algorithm.curve):
+        raise Refused(Reason.ALGORITHM_MISMATCH, "the algorithm is not one for keys of this type")
+
+
+def _ecdsa_verifier(algorithm: Algorithm, native: ec.EllipticCurvePublicKey) -> Callable[[bytes, bytes], object]:
+    size, length = algorithm.coordinate_bytes, algorithm.signature_bytes
+    check, scheme = native.verify, ec.ECDSA(_HASHES[algorithm.hash_name or ""])
+    number, encode = int.from_bytes, utils.encode_dss_signature
+
+    def verify(signature: bytes, data: bytes) -> None:
+        if len(signature) != length:  # RFC 7518 §3.4: exactly, whatever leading zeros there are
+            raise InvalidSignature
+        check(encode(number(signature[:size], "big"), number(signature[size:], "big")), data, scheme)
+
+    return verify
+
+
+def _ecdsa_signer(algorithm: Algorithm, native: ec.EllipticCurvePrivateKey) -> Callable[[bytes], bytes]:
+    size, scheme = algorithm.coordinate_bytes, ec.ECDSA(_HASHES[algorithm.hash_name or ""])
+    make, decode = native.sign, utils.decode_dss_signature
+
+    def sign(data: bytes) -> bytes:
+        r, s = decode(make(data, scheme))
+        return r.to_bytes(size, "big") + s.to_bytes(size, "big")
+
+    return sign
+
+
+def _rsa_verifier(algorithm: Algorithm, native: rsa.RSAPublicKey) -> Callable[[bytes, bytes], object]:
+    chosen, digest = _rsa_scheme(algorithm)
+    check, length = native.verify, (native.key_size + 7) // 8
+
+    def verify(signature: bytes, data: bytes) -> None:
+        # RFC 8017 §8.1.2, §8.2.2 step 1. For PSS the library takes one without its leading zeros, too.
+        if len(signature) != length:
+            raise InvalidSignature
+        check(signature, data, chosen, digest)
+
+    return verify
+
+
+def _rsa_signer(algorithm: Algorithm, native: rsa.RSAPrivateKey) -> Callable[[bytes], bytes]:
+    chosen, digest = _rsa_scheme(algorithm)
+    make = native.sign
+
+    def sign(data: bytes) -> bytes:
+        return make(data, chosen, digest)
+
+    return sign
+
+
+def _rsa_scheme(algorithm: Algorithm) -> tuple[padding.AsymmetricPadding, hashes.HashAlgorithm]:
+    digest = _HASHES[algorithm.hash_name or ""]
+    if algorithm.padding == "pss":
+        # RFC 9421 §3.3.1, RFC 7518 §3.5: MGF1 with the same hash, the salt exactly as long as its output.
+        return padding.PSS(padding.MGF1(digest), algorithm.hash_bytes), digest
+    return padding.PKCS1v15(), digest
