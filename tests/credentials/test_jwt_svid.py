@@ -69,7 +69,10 @@ def test_a_wit_is_no_jwt_svid() -> None:
         check(wit(aud=["me"]))
 
 
-@pytest.mark.parametrize("alg", ["none", "", "HS256", "EdDSA", "Ed25519", "ES384", "es256"])
+@pytest.mark.parametrize(
+    "alg",
+    ["none", "", "HS256", "HS384", "HS512", "EdDSA", "Ed25519", "Ed448", "es256", "ES256K", "RS1", "dir", "RSA-OAEP"],
+)
 def test_an_alg_that_is_not_permitted_is_refused(alg: str) -> None:
     with refused(Reason.TOKEN_ALGORITHM):
         check(svid(header={"alg": alg}))
@@ -81,6 +84,9 @@ def test_the_key_decides_the_algorithm() -> None:
     """CR-22"""
     with refused(Reason.ALGORITHM_MISMATCH):
         check(svid(header={"kid": "ed"}))
+    for alg in ("ES384", "ES512", "RS256", "PS256"):  # permitted, and not this key's
+        with refused(Reason.ALGORITHM_MISMATCH):
+            check(svid(header={"alg": alg}))
 
 
 def test_the_key_is_one_of_the_trust_domains_keys_for_jwt_svids() -> None:

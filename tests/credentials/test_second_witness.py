@@ -9,10 +9,11 @@ import pytest
 from joserfc import jws as joserfc_jws
 from joserfc import jwt
 from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, OKPKey
+from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from tests import vectors
 from tests.credentials.tokens import NOW, SPIFFE, WIMSE, workload
+from tests.keys.pool import OTHER_RSA, PRIVATE, name_of, private_key
 from tests.refusals import refused
 from wimse.credentials import (
     TrustBundle,
@@ -22,18 +23,20 @@ from wimse.credentials import (
     verify_jwt_svid,
     verify_wit,
 )
+from wimse.credentials.jws import SPIFFE_ALGORITHMS
 from wimse.errors import Reason
-from wimse.keys import EDDSA, ES256, Algorithm, PrivateKey
+from wimse.keys import ES256, PUBLIC_KEY_ALGORITHMS, Algorithm, PrivateKey
 
-ALGORITHMS = (ES256, EDDSA)  # the others: see the tests of keys
-BOTH = pytest.mark.parametrize("algorithm", ALGORITHMS, ids=lambda each: each.jose_name)
-ISSUERS = {algorithm: PrivateKey.generate(algorithm, kid="issuer") for algorithm in ALGORITHMS}
-WORKLOADS = {algorithm: PrivateKey.generate(algorithm) for algorithm in ALGORITHMS}
-NAMES = ["ES256", "EdDSA", "Ed25519"]
+EACH = pytest.mark.parametrize("algorithm", PUBLIC_KEY_ALGORITHMS, ids=name_of)
+ISSUERS = {algorithm: PRIVATE[name_of(algorithm)].with_kid("issuer") for algorithm in PUBLIC_KEY_ALGORITHMS}
+WORKLOADS = {algorithm: private_key(algorithm, OTHER_RSA) for algorithm in PUBLIC_KEY_ALGORITHMS}
+NAMED = [(algorithm, name) for algorithm in PUBLIC_KEY_ALGORITHMS for name in algorithm.jose_names]
+NAMES = [name for _, name in NAMED]
+TYPES: dict[str, type[ECKey | OKPKey | RSAKey]] = {"EC": ECKey, "OKP": OKPKey, "RSA": RSAKey}
 
 
-def theirs(jwk: dict[str, Any]) -> ECKey | OKPKey:
-    return ECKey.import_key(jwk) if jwk["kty"] == "EC" else OKPKey.import_key(jwk)
+def theirs(jwk: dict[str, Any]) -> ECKey | OKPKey | RSAKey:
+    return TYPES[jwk["kty"]].import_key(jwk)
 
 
 def read_by_joserfc(text: str, jwk: dict[str, Any]) -> Any:
@@ -48,7 +51,7 @@ def written_by_joserfc(header: dict[str, Any], claims: dict[str, Any], jwk: dict
         return jwt.encode(header, claims, theirs({**jwk, "alg": header["alg"]}), algorithms=NAMES)
 
 
-@BOTH
+@EACH
 def test_joserfc_verifies_our_wit(algorithm: Algorithm) -> None:
     issuer, holder = ISSUERS[algorithm], WORKLOADS[algorithm]
     text = issue_wit(
@@ -68,9 +71,10 @@ def test_joserfc_verifies_our_wit(algorithm: Algorithm) -> None:
         read_by_joserfc(text, {**holder.public_key.to_jwk()})
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_we_verify_a_wit_of_joserfc(name: str) -> None:
-    algorithm = ES256 if name == "ES256" else EDDSA
+@pytest.mark.parametrize(
+    ("algorithm", "name"), NAMED, ids=lambda each: each if isinstance(each, str) else name_of(each)
+)
+def test_we_verify_a_wit_of_joserfc(algorithm: Algorithm, name: str) -> None:
     issuer, holder = ISSUERS[algorithm], WORKLOADS[algorithm]
     claims = {"sub": "wimse://example.org/a", "exp": NOW + 60, "cnf": {"jwk": holder.public_key.to_jwk()}}
     text = written_by_joserfc({"alg": name, "kid": "issuer", "typ": "wit+jwt"}, claims, {**issuer.to_jwk()})
@@ -82,14 +86,19 @@ def test_we_verify_a_wit_of_joserfc(name: str) -> None:
         verify_wit(UnverifiedWIT.parse(text), stranger, now=NOW)
 
 
-def test_joserfc_verifies_our_jwt_svid_and_we_its() -> None:
-    issuer = ISSUERS[ES256]
+@pytest.mark.parametrize(
+    "algorithm", [each for each in PUBLIC_KEY_ALGORITHMS if each in SPIFFE_ALGORITHMS], ids=name_of
+)
+def test_joserfc_verifies_our_jwt_svid_and_we_its(algorithm: Algorithm) -> None:
+    issuer = ISSUERS[algorithm]
     bundle = TrustBundle(trust_domain=SPIFFE, jwt_keys=(issuer.public_key,))
     ours = issue_jwt_svid(subject=workload(), audience=["me"], signer=issuer, issued_at=NOW, expires_at=NOW + 60)
     token = read_by_joserfc(ours, {**issuer.public_key.to_jwk()})
     assert token.claims == {"sub": str(workload()), "aud": ["me"], "iat": NOW, "exp": NOW + 60}
     claims = {"sub": str(workload()), "aud": "me", "exp": NOW + 60}
-    written = written_by_joserfc({"alg": "ES256", "kid": "issuer", "typ": "JWT"}, claims, {**issuer.to_jwk()})
+    written = written_by_joserfc(
+        {"alg": algorithm.jose_name, "kid": "issuer", "typ": "JWT"}, claims, {**issuer.to_jwk()}
+    )
     assert verify_jwt_svid(written, bundle, audience="me", now=NOW).identity == workload()
 
 
@@ -99,13 +108,13 @@ def test_joserfc_agrees_with_the_published_wit() -> None:
     assert read_by_joserfc(case["token"], public).claims["sub"] == case["expected"]["subject"]
 
 
-@BOTH
+@EACH
 def test_keys_and_thumbprints_are_the_same_to_both(algorithm: Algorithm) -> None:
     key = WORKLOADS[algorithm]
     other = theirs({**key.to_jwk()})
     assert other.thumbprint() == key.public_key.thumbprint()
-    assert PrivateKey.from_pem(other.as_pem(private=True)).public_key.same_key(key.public_key)
-    members = {name: value for name, value in key.to_jwk().items() if name in {"kty", "crv", "x", "y", "d"}}
+    assert PrivateKey.from_pem(other.as_pem(private=True), algorithm=algorithm).public_key.same_key(key.public_key)
+    members = {name: value for name, value in key.to_jwk().items() if name not in {"alg", "kid"}}
     assert other.as_dict(private=True).items() >= members.items()
 
 

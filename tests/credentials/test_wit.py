@@ -21,6 +21,7 @@ from tests.credentials.tokens import (
     wit,
     workload,
 )
+from tests.keys.pool import PRIVATE
 from tests.refusals import refused
 from wimse.credentials import (
     TrustBundle,
@@ -32,7 +33,7 @@ from wimse.credentials import (
     verify_wit,
 )
 from wimse.errors import Reason
-from wimse.keys import EDDSA, PrivateKey, PublicKey
+from wimse.keys import PrivateKey, PublicKey
 
 BOTH = pytest.mark.parametrize("domain", [SPIFFE, WIMSE], ids=str)
 
@@ -135,7 +136,7 @@ def test_another_kind_of_token_is_no_wit() -> None:
 
 @pytest.mark.parametrize(
     "alg",
-    ["none", "None", "nOnE", "", "HS256", "RS256", "PS256", "ES384", "ES256K", "es256", "ES512", "dir", "RSA-OAEP"],
+    ["none", "None", "nOnE", "", "HS256", "HS384", "HS512", "RS1", "ES256K", "es256", "dir", "RSA-OAEP", "ML-DSA-44"],
 )
 @BOTH
 def test_an_alg_that_is_not_permitted_is_refused(domain: TrustDomain, alg: str) -> None:
@@ -160,12 +161,15 @@ def test_an_unsecured_or_symmetric_token_is_refused_whatever_its_signature() -> 
         check(f"{header}.{payload}.")
 
 
-@pytest.mark.parametrize("alg", ["EdDSA", "Ed25519"])
-def test_eddsa_is_for_wimse_and_not_for_spiffe(alg: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "alg"), [("Ed25519", "EdDSA"), ("Ed25519", "Ed25519"), ("Ed448", "EdDSA"), ("Ed448", "Ed448")]
+)
+def test_eddsa_is_for_wimse_and_not_for_spiffe(name: str, alg: str) -> None:
     """WT-11, SV-03"""
-    check(wit(WIMSE, key=ED_ISSUER, header={"alg": alg}))
+    issuer = PRIVATE[name].with_kid("issuer")
+    check(wit(WIMSE, key=issuer, header={"alg": alg}), bundle(WIMSE, issuer.public_key))
     with refused(Reason.TOKEN_ALGORITHM):
-        check(wit(SPIFFE, key=ED_ISSUER, header={"alg": alg}))
+        check(wit(SPIFFE, key=issuer, header={"alg": alg}), bundle(SPIFFE, issuer.public_key))
 
 
 def test_the_key_decides_the_algorithm_and_not_the_header() -> None:
@@ -176,6 +180,18 @@ def test_the_key_decides_the_algorithm_and_not_the_header() -> None:
         check(wit(WIMSE, header={"kid": "ed"}))
     with refused(Reason.ALGORITHM_MISMATCH):
         check(wit(SPIFFE, header={"kid": "ed"}))
+
+
+@pytest.mark.parametrize("alg", ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES384", "ES512"])
+@BOTH
+def test_a_permitted_alg_is_still_that_of_the_key(domain: TrustDomain, alg: str) -> None:
+    """CR-22, CR-03, SV-03: what may be used is not what this key is for."""
+    with refused(Reason.ALGORITHM_MISMATCH):
+        check(wit(domain, header={"alg": alg}))
+    issuer = PRIVATE[alg].with_kid("issuer")
+    assert check(wit(domain, key=issuer), bundle(domain, issuer.public_key)).identity == workload(domain)
+    with refused(Reason.TOKEN_SIGNATURE_INVALID):
+        check(wit(domain, header={"alg": alg}), bundle(domain, issuer.public_key))
 
 
 def test_a_kid_is_needed_for_spiffe_and_where_there_are_several_keys() -> None:
@@ -350,8 +366,7 @@ def test_a_cnf_names_one_key(other: str) -> None:
         "dir",
         "RS1",
         "ES256K",
-        "ES384",
-        "RS256",
+        "HS384",
         1,
         True,
         [],
@@ -366,19 +381,28 @@ def test_a_cnf_key_has_an_alg_for_signatures(domain: TrustDomain, alg: object) -
         check(wit(domain, jwk={"alg": alg}))
 
 
-def test_a_cnf_key_of_ed25519_is_for_wimse_and_not_for_spiffe() -> None:
+@pytest.mark.parametrize("name", ["Ed25519", "Ed448"])
+def test_a_cnf_key_of_eddsa_is_for_wimse_and_not_for_spiffe(name: str) -> None:
     """WC-15, SV-06"""
-    key = PrivateKey.generate(EDDSA).public_key
-    assert check(wit(WIMSE, cnf={"jwk": key.to_jwk()})).key.same_key(key)
-    check(wit(WIMSE, cnf={"jwk": {**key.to_jwk(), "alg": "Ed25519"}}))
-    with refused(Reason.TOKEN_CONFIRMATION):
-        check(wit(SPIFFE, cnf={"jwk": key.to_jwk()}))
+    key = PRIVATE[name].public_key
+    for alg in ("EdDSA", name):
+        jwk = {**key.to_jwk(), "alg": alg}
+        assert check(wit(WIMSE, cnf={"jwk": jwk})).key.same_key(key)
+        with refused(Reason.TOKEN_CONFIRMATION):
+            check(wit(SPIFFE, cnf={"jwk": jwk}))
 
 
-def test_a_cnf_alg_is_that_of_its_curve() -> None:
+@BOTH
+def test_a_cnf_alg_is_that_of_its_key(domain: TrustDomain) -> None:
     """CR-03, CR-15, WC-15"""
-    with refused(Reason.ALGORITHM_MISMATCH):
-        check(wit(WIMSE, jwk={"alg": "EdDSA"}))
+    for alg in ("ES384", "ES512", "RS256", "PS512", *(["EdDSA"] if domain is WIMSE else [])):
+        with refused(Reason.ALGORITHM_MISMATCH):
+            check(wit(domain, jwk={"alg": alg}))
+    for name in ("RS256", "PS256"):
+        key = PRIVATE[name].public_key
+        assert check(wit(domain, cnf={"jwk": key.to_jwk()})).key.algorithm is key.algorithm
+        with refused(Reason.ALGORITHM_MISMATCH):
+            check(wit(domain, cnf={"jwk": {**key.to_jwk(), "alg": "ES256"}}))
 
 
 @pytest.mark.parametrize(
@@ -387,7 +411,11 @@ def test_a_cnf_alg_is_that_of_its_curve() -> None:
         ({"kty": "oct", "k": "AA"}, Reason.KEY_PRIVATE),
         ({"kty": "oct"}, Reason.KEY_UNSUPPORTED),
         ({"d": "AAAA"}, Reason.KEY_PRIVATE),
-        ({"crv": "P-384"}, Reason.KEY_UNSUPPORTED),
+        ({"crv": "P-384"}, Reason.ALGORITHM_MISMATCH),
+        ({"crv": "P-384", "alg": "ES384"}, Reason.KEY_MALFORMED),
+        ({"crv": "secp256k1"}, Reason.KEY_UNSUPPORTED),
+        ({"kty": "OKP", "crv": "X25519"}, Reason.KEY_UNSUPPORTED),
+        ({"kty": "AKP"}, Reason.KEY_UNSUPPORTED),
         ({"x": "AAAA"}, Reason.KEY_MALFORMED),
         ({"y": JWK["x"]}, Reason.KEY_MALFORMED),
     ],

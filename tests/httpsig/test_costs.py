@@ -107,19 +107,18 @@ def test_no_key_is_asked_for_and_no_base_built_for_what_is_refused_anyway(text: 
     )
 
 
-def test_one_signature_at_most_is_checked_however_many_there_are() -> None:
+def test_one_signature_at_most_is_checked_however_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     """LB-10"""
     checked: list[bytes] = []
+    really = PublicKey.verify
 
-    class Counting:
-        algorithm = KEY.algorithm
+    def counting(self: PublicKey, signature: bytes, data: bytes) -> None:
+        checked.append(data)
+        really(self, signature, data)
 
-        def verify(self, signature: bytes, data: bytes) -> None:
-            checked.append(data)
-            KEY.verify(signature, data)
-
+    monkeypatch.setattr(PublicKey, "verify", counting)
     judged = message(", ".join(f"sig{n}=()" for n in range(8)), ", ".join(f"sig{n}=:AAAA:" for n in range(8)))
-    assert refusal(judged, Limits(), lambda _: Counting()) is Reason.SIGNATURE_INVALID
+    assert refusal(judged, Limits(), lambda _: KEY) is Reason.SIGNATURE_INVALID
     assert len(checked) == 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import tracemalloc
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
@@ -195,6 +196,27 @@ class TestCollected:
         buffer[:] = bytes(len(buffer))
         assert type(out) is bytes
         assert out == CONTENT
+
+
+@pytest.mark.parametrize("read", [collected, lambda *both: b"".join(held_back(*both))], ids=["all", "held back"])
+def test_a_bomb_is_limited_and_digested_as_it_came(read: Callable[[Chunks, DigestVerifier], bytes]) -> None:
+    """DG-17: 64 MiB of zeros in 64 KiB, rightly digested; no coding is undone, before the limit or after it."""
+    bomb = gzip.compress(bytes(67_108_864))
+    fields = Fields([("Content-Encoding", "gzip"), ("Content-Digest", content_digest(bomb))])
+    chunks = [bomb[start : start + 4_096] for start in range(0, len(bomb), 4_096)]
+
+    def within(limit: int) -> bytes:
+        return read(chunks, DigestVerifier(fields, max_bytes=limit))
+
+    tracemalloc.start()
+    try:
+        assert within(len(bomb)) == bomb
+        with refused(Reason.BODY_TOO_LARGE):
+            within(len(bomb) - 1)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 1_000_000
 
 
 def test_memory_does_not_depend_on_the_size() -> None:

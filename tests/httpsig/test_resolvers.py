@@ -28,7 +28,7 @@ from wimse.httpsig import (
     verify_message_async,
     with_fields,
 )
-from wimse.keys import EDDSA, ES256, Algorithm, PrivateKey, PublicKey, VerificationKey
+from wimse.keys import EDDSA, ES256, Algorithm, PrivateKey, PublicKey
 
 ONE, TWO = PrivateKey.generate(kid="one"), PrivateKey.generate(EDDSA, kid="two")
 NAMELESS = PrivateKey.generate()
@@ -190,19 +190,20 @@ def test_an_asynchronous_resolver_is_a_mistake_where_nobody_waits() -> None:
             judge(signed(), resolver)  # type: ignore[arg-type]  # that is the mistake
 
 
-def test_a_key_of_ones_own_kind_verifies() -> None:
-    """The front of an HSM, say."""
+def test_what_only_looks_like_a_key_is_none() -> None:
+    """RF-16: a key has passed the checks of `PublicKey` or `SecretKey`."""
 
-    class Remote:
+    class Lookalike:
         algorithm: Algorithm = ES256
 
         def verify(self, signature: bytes, data: bytes) -> None:
             ONE.public_key.verify(signature, data)
 
-    key = Remote()
-    assert isinstance(key, VerificationKey)
-    with refused(Reason.SIGNATURE_INVALID):
-        judge(signed(NAMELESS), lambda _: key)
+    def resolver(_: NeedKey) -> Any:
+        return Lookalike()
+
+    with refused(Reason.KEY_UNKNOWN):
+        judge(signed(NAMELESS), resolver)
 
 
 def test_configured_keys_are_found_by_keyid() -> None:

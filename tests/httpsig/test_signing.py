@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.keys.pool import EVERY
 from tests.refusals import refused
 from wimse import httpsig
 from wimse.errors import ConfigurationError, Reason
@@ -10,27 +11,48 @@ from wimse.httpsig import (
     Request,
     Requirements,
     Response,
+    StaticKeys,
     make_signature,
     parse_signatures,
     run,
     sign,
     verify,
+    verify_message,
 )
-from wimse.keys import ALGORITHMS, Algorithm, PrivateKey
+from wimse.keys import PrivateKey, PublicKey, SecretKey, verification_key
 
 KEY = PrivateKey.generate()
 REQUEST = Request(method="GET", target="/a?b", fields=Fields([("X", "1")]))
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS, ids=lambda each: each.jose_name)
-def test_what_is_signed_verifies_and_says_what_it_covered(algorithm: Algorithm) -> None:
+@pytest.mark.parametrize("key", EVERY.values(), ids=EVERY)
+def test_what_is_signed_verifies_and_says_what_it_covered(key: PrivateKey | SecretKey) -> None:
     """RF-15, RF-16"""
-    key = PrivateKey.generate(algorithm)
-    signed = sign(REQUEST, key, ["@method", "x"], {"created": 5, "alg": algorithm.http_name}, label="mine")
+    named = {} if key.algorithm.http_name is None else {"alg": key.algorithm.http_name}
+    signed = sign(REQUEST, key, ["@method", "x"], {"created": 5, **named}, label="mine")
     assert [name for name, _ in signed.fields] == ["X", "Signature-Input", "Signature"]
-    result = run(verify(signed, Requirements(), now=5), lambda _: key.public_key)
+    result = run(verify(signed, Requirements(), now=5), lambda _: verification_key(key))
     assert (result.label, result.covered) == ("mine", {"@method": "GET", "x": "1"})
-    assert result.parameters == {"created": 5, "alg": algorithm.http_name}
+    assert result.parameters == {"created": 5, **named}
+    assert result.key.algorithm is key.algorithm
+    assert isinstance(result.key, SecretKey if key.algorithm.symmetric else PublicKey)
+
+
+@pytest.mark.parametrize("key", EVERY.values(), ids=EVERY)
+def test_what_is_signed_verifies_with_no_other_key(key: PrivateKey | SecretKey) -> None:
+    """RF-16, SB-16: of whatever algorithm, the signer's own numbers under another one included."""
+    signed = sign(REQUEST, key, ["@method", "x"], {})
+    for other in (verification_key(each) for each in EVERY.values() if each is not key):
+        with refused(Reason.SIGNATURE_INVALID):
+            verify_message(signed, Requirements(), StaticKeys([other]), now=5)
+
+
+@pytest.mark.parametrize("key", [each for each in EVERY.values() if each.algorithm.http_name is None], ids=repr)
+@pytest.mark.parametrize("alg", [None, "JOSE"])
+def test_an_algorithm_without_a_name_in_the_registry_has_no_alg(key: PrivateKey | SecretKey, alg: str | None) -> None:
+    """RF-15: §3.3.7 forbids the parameter for JWS algorithms; neither None nor the JOSE name is written for it."""
+    with pytest.raises(ConfigurationError):
+        make_signature(REQUEST, key, [], {"alg": key.algorithm.jose_name if alg else None})
 
 
 def test_a_response_is_signed_with_its_request() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import logging
 from typing import Any
@@ -258,6 +259,15 @@ async def test_content_over_the_limit_is_read_no_further() -> None:
     assert exchange.received == 3
 
 
+async def test_a_bomb_is_measured_and_handed_on_as_it_came() -> None:
+    """DG-17: whoever undoes the coding knows who sent it, and sets the limit for it; nobody does so here."""
+    bomb = gzip.compress(bytes(16_777_216))
+    sent = signed(content=bomb, fields=[("content-encoding", "gzip")])
+    exchange = await call(scope_of(sent), [bomb], max_body_bytes=len(bomb))
+    assert (exchange.status, exchange.app.bodies) == (200, [bomb])
+    assert_refused(await call(scope_of(sent), [bomb], max_body_bytes=len(bomb) - 1), 413, "limit")
+
+
 async def test_content_at_the_limit_passes() -> None:
     assert (await call(scope_of(signed(content=b"x" * 10)), [b"x" * 10], max_body_bytes=10)).status == 200
 
@@ -462,7 +472,7 @@ async def test_a_refusal_tells_the_caller_the_class_and_the_log_the_reason(caplo
         "reason": "digest_mismatch",
         "reason_class": "digest",
         "status": 400,
-        "detail": "the content's sha-256 digest is not the one in Content-Digest",
+        "detail": "the data's sha-256 digest is not the one in Content-Digest",
     }
     assert b"script" not in exchange.body
     assert "script" not in caplog.text

@@ -35,14 +35,14 @@ def test_nothing_is_known_before_the_first_fetch() -> None:
     made = JWKSCache(JWKSSettings())
     assert made.lookup(OF_OLD, 0) is None
     with pytest.raises(Unavailable):
-        made.lookup(OF_OLD, 0, may_fetch=False)
+        made.find(OF_OLD, 0)
 
 
 def test_a_key_is_used_until_the_set_is_stale() -> None:
     made = cache()
     assert made.lookup(OF_OLD, 299) == OLD.public_key
     assert made.lookup(OF_OLD, 300) is None
-    assert made.lookup(OF_OLD, 300, may_fetch=False) == OLD.public_key
+    assert made.find(OF_OLD, 300) == OLD.public_key
 
 
 @pytest.mark.parametrize(
@@ -195,11 +195,11 @@ def test_the_old_key_is_never_lost_before_its_time(steps: list[str]) -> None:
         if now - good_at > MAX_AGE:
             for asked in (OF_STRANGE, OF_OLD):
                 with pytest.raises(Unavailable):
-                    made.lookup(asked, now, may_fetch=False)
+                    made.find(asked, now)
         else:
-            assert made.lookup(OF_OLD, now, may_fetch=False) == OLD.public_key
+            assert made.find(OF_OLD, now) == OLD.public_key
             with refused(Reason.KEY_UNKNOWN):
-                made.lookup(OF_STRANGE, now, may_fetch=False)
+                made.find(OF_STRANGE, now)
 
 
 @pytest.mark.parametrize(

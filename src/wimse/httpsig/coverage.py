@@ -67,11 +67,6 @@ class CoveredComponents(tuple[ComponentIdentifier, ...]):  # noqa: SLOT001 - as 
         """The Inner List, without the signature's parameters (RFC 9421 §2.3 step 3)."""
         return f"({' '.join(each.serialized for each in self)})"
 
-    @cached_property
-    def most_parameters(self) -> int:
-        """How many parameters that component has which has the most."""
-        return max((len(each.parameters) for each in self), default=0)
-
     def check_distinct(self) -> None:
         """Refuse a list that names a component twice (§2, §2.5 step 2.0).
 

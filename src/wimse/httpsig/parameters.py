@@ -52,7 +52,12 @@ class SignatureInput:
             ConfigurationError: for a parameter of the wrong type, or one that a structured field cannot hold.
             Refused: for a malformed identifier, or one that is listed twice.
         """
-        covered = CoveredComponents.of(components)
+        try:
+            covered = CoveredComponents.of(components)
+        except ValueError:
+            raise ConfigurationError(
+                "a component's name or parameter cannot be written as a structured field"
+            ) from None
         covered.check_distinct()
         for name, value in parameters.items():
             if type(value) is not PARAMETER_TYPES.get(name, type(value)):
@@ -138,5 +143,6 @@ def _serialize_parameters(parameters: Mapping[str, object]) -> str:
         elif value is True:
             parts.append(f";{name}")
         else:
-            parts.append(f";{name}={http_sf.ser(cast('Any', value))}")
+            # As the only parameter of an Item, since a List or an Inner List is no value of a parameter.
+            parts.append(http_sf.ser((True, {name: cast("Any", value)})).removeprefix("?1"))
     return "".join(parts)

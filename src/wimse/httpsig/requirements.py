@@ -71,8 +71,14 @@ class Requirements:
     max_lifetime: timedelta | None = None
     leeway: timedelta = timedelta(seconds=30)
     algorithms: frozenset[Algorithm] | None = None
+    # Worked out once, since a value is made once and asked for every message.
+    _needed_parameters: tuple[str, ...] = field(init=False, repr=False, compare=False, default=())
+    _leeway_seconds: int = field(init=False, repr=False, compare=False, default=0)
 
     def __post_init__(self) -> None:
+        needed = (*self.parameters, *self.parameter_values, *(["tag"] if self.tags is not None else []))
+        object.__setattr__(self, "_needed_parameters", tuple(dict.fromkeys(needed)))
+        object.__setattr__(self, "_leeway_seconds", int(self.leeway.total_seconds()))
         if not timedelta(0) <= self.leeway <= MAX_LEEWAY:
             raise ConfigurationError(f"leeway must be between 0 and {MAX_LEEWAY.seconds} seconds")
         for name, duration in (("max_age", self.max_age), ("max_lifetime", self.max_lifetime)):
@@ -127,35 +133,37 @@ class Requirements:
         ]
 
     def _parameters(self, metadata: SignatureInput) -> list[Violation]:
-        required = [*self.parameters, *self.parameter_values, *(["tag"] if self.tags is not None else [])]
+        given = metadata.parameters
         found = [
             Violation(Reason.PARAMETER_MISSING, f"the parameter {name} is missing")
-            for name in required
-            if name not in metadata.parameters
+            for name in self._needed_parameters
+            if name not in given
         ]
         found += [
             Violation(Reason.PARAMETER_FORBIDDEN, f"the parameter {name} must not be used")
             for name in self.forbidden_parameters
-            if name in metadata.parameters
+            if name in given
         ]
         found += [
             Violation(Reason.PARAMETER_VALUE, f"the parameter {name} does not have the value that is required")
             for name, value in self.parameter_values.items()
-            if name in metadata.parameters and not _same(metadata.parameters[name], value)
+            if name in given and not _same(given[name], value)
         ]
-        tag = metadata.text("tag")
-        if self.tags is not None and tag is not None and tag not in self.tags:
+        if self.tags is not None and (tag := metadata.text("tag")) is not None and tag not in self.tags:
             found.append(Violation(Reason.PARAMETER_VALUE, "the tag is not among those accepted"))
         # Only what the signature says of itself; the key's algorithm is compared when the key is known (step 6).
-        named = algorithm_of_http_name(metadata.parameters.get("alg"))
-        if self.algorithms is not None and "alg" in metadata.parameters and named not in self.algorithms:
+        if (
+            self.algorithms is not None
+            and "alg" in given
+            and algorithm_of_http_name(given["alg"]) not in self.algorithms
+        ):
             found.append(Violation(Reason.ALGORITHM_NOT_ALLOWED, "the parameter alg is not among those allowed"))
         return found
 
     def _times(self, metadata: SignatureInput, now: int) -> list[Violation]:
         # Plain integers throughout: a `created` of fifteen digits is no date and must not become an exception.
         created, expires = metadata.integer("created"), metadata.integer("expires")
-        leeway, found = int(self.leeway.total_seconds()), []
+        leeway, found = self._leeway_seconds, []
         if expires is not None and now >= expires + leeway:
             found.append(Violation(Reason.SIGNATURE_EXPIRED, "the signature has expired"))
         if created is not None and created > now + leeway:

@@ -87,12 +87,11 @@ def _scan_values(text: str, limits: Limits) -> dict[str, bytes] | None:
 
 
 def _scan_metadata(inner: str, tail: str, types: Mapping[str, type], limits: Limits) -> SignatureInput | None:
+    # Counted before anything is parsed: in canonical form there is one space between two components.
+    if inner.count(" ") >= limits.max_components or inner.count(";") > limits.max_parameters:
+        return None
     components = read_components(inner)
-    if (
-        components is None
-        or len(components) > limits.max_components
-        or components.most_parameters > limits.max_parameters
-    ):
+    if components is None:
         return None
     parameters: dict[str, object] = {}
     # The tail is one parameter after the other: `_INPUT` has seen to it.

@@ -117,7 +117,7 @@ def verify(
     found = parse_signatures(message.fields, limits=limits, extension_types=requirements.parameter_types)
     chosen = select_signature(found, requirements)
     requirements.check(chosen.input, message, now, request, content=content)  # step 4
-    covered_content = content if CONTENT_DIGEST_COMPONENT in chosen.input.components else None
+    covered_content = content if content is None or CONTENT_DIGEST_COMPONENT in chosen.input.components else None
     if covered_content is not None:  # §7.2.8: the signature alone does not say that the content is its own
         check_content_digest(message.fields, covered_content, limits=limits)
     key = yield from _key_of(NeedKey(chosen, message, request, covered_content))  # step 5

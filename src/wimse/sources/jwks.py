@@ -130,7 +130,7 @@ class AsyncRemoteJWKS(_Remote):
         if flight is None or flight.done() or flight.get_loop() is not asyncio.get_running_loop():
             flight = self._flight = asyncio.create_task(self._fetch())
         await asyncio.shield(flight)  # one who does not wait any longer does not take it from the others
-        return _found(self._cache.lookup(need, self._clock(), may_fetch=False))
+        return self._cache.find(need, self._clock())
 
     async def _fetch(self) -> None:
         try:
@@ -161,7 +161,7 @@ class RemoteJWKS(_Remote):
             with self._lock:
                 self._keep(_unavailable("it did not arrive in time"))
         with self._lock:
-            return _found(self._cache.lookup(need, self._clock(), may_fetch=False))
+            return self._cache.find(need, self._clock())
 
     def _take_off(self) -> Future[None]:
         flight = self._flight = Future[None]()
@@ -178,12 +178,6 @@ class RemoteJWKS(_Remote):
             self._keep(outcome)
             self._flight = None
         flight.set_result(None)
-
-
-def _found(key: PublicKey | None) -> PublicKey:
-    if key is None:  # not reached: without leave to fetch, a look-up finds or raises
-        raise _unavailable("it was not fetched")
-    return key
 
 
 def _unavailable(detail: str) -> Unavailable:

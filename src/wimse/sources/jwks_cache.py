@@ -97,30 +97,28 @@ class JWKSCache:
         self._failed_at: float | None = None
         self._failure = "it was not fetched yet"
 
-    def lookup(self, need: NeedKey, now: float, *, may_fetch: bool = True) -> PublicKey | None:
-        """Find the key of a signature.
+    def find(self, need: NeedKey, now: float) -> PublicKey:
+        """Find the key of a signature in what is known.
 
         Args:
             need: whose.
             now: seconds.
-            may_fetch: False after a fetch that this need has asked for.
-
-        Returns:
-            The key; None when the set should be fetched first.
 
         Raises:
             Refused: `key_unknown`, `key_id_missing`.
             Unavailable: `trust_unavailable` when there is no set that is young enough.
         """
-        may_fetch = may_fetch and not self._within(self._failed_at, self._settings.failure_cooldown, now)
         if self._keys is None or now - self._good_at > self._settings.max_age.total_seconds():
-            if may_fetch:
-                return None
             raise Unavailable(Reason.TRUST_UNAVAILABLE, f"there is no JWK Set to verify with: {self._failure}")
-        if may_fetch and now >= self._stale_at:
+        return self._keys(need)
+
+    def lookup(self, need: NeedKey, now: float) -> PublicKey | None:
+        """The same, or None when the set should be fetched first; `find` then says what came of it."""
+        may_fetch = not self._within(self._failed_at, self._settings.failure_cooldown, now)
+        if may_fetch and (self._keys is None or now >= self._stale_at):
             return None
         try:
-            return self._keys(need)
+            return self.find(need, now)
         except Refused as refused:
             cooling = self._within(self._attempted_at, self._settings.unknown_key_cooldown, now)
             if refused.reason is Reason.KEY_UNKNOWN and may_fetch and not cooling:
