@@ -6,6 +6,7 @@ from wimse.httpsig.accept_signature import SignatureRequest, parse_accept_signat
 from wimse.httpsig.answering import AnswerPolicy, answer
 from wimse.httpsig.base import SignatureBase, signature_base
 from wimse.httpsig.components import ComponentIdentifier, Resolver, component_value, resolver_for
+from wimse.httpsig.coverage import CoveredComponents
 from wimse.httpsig.digest import (
     DIGEST_ALGORITHMS,
     Digester,
@@ -57,6 +58,7 @@ __all__ = [
     "AnswerPolicy",
     "AsyncKeyResolver",
     "ComponentIdentifier",
+    "CoveredComponents",
     "DigestPreferences",
     "DigestVerifier",
     "Digester",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from wimse.errors import Reason, Refused
 
@@ -89,8 +89,15 @@ class Fields:
         return Fields(line for line in self._lines if line[0].lower() not in names)
 
     def adding(self, *lines: tuple[str, str]) -> Fields:
-        """The same lines with `lines` after them."""
-        return Fields((*self._lines, *lines))
+        """The same lines with `lines` after them; raises as the constructor."""
+        both = Fields(lines)
+        # Ours stand before them, and were looked at already.
+        both._prepend(self._lines, self._index)  # noqa: SLF001 - one Fields makes another
+        return both
+
+    def _prepend(self, lines: tuple[tuple[str, str], ...], index: dict[str, list[str]]) -> None:
+        self._lines = lines + self._lines
+        self._index = index | {name: [*index.get(name, ()), *values] for name, values in self._index.items()}
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return iter(self._lines)
@@ -189,4 +196,11 @@ AnyMessage = TypeVar("AnyMessage", bound=Request | Response)
 
 def with_fields(message: AnyMessage, fields: Fields) -> AnyMessage:
     """The same message with other fields in its head; its trailers stay."""
+    if isinstance(message, Request):
+        made = object.__new__(Request)  # what stays was looked at when the message was made
+        for name in ("method", "target", "scheme", "authority", "trailers"):
+            object.__setattr__(made, name, getattr(message, name))
+        object.__setattr__(made, "fields", fields)
+        object.__setattr__(made, "_made", {})
+        return cast("AnyMessage", made)
     return replace(message, fields=fields)
