@@ -18,11 +18,18 @@ class SignatureBase:
 
     Attributes:
         data: the base's bytes, ASCII, without a final line feed.
-        covered: each covered component's identifier, as people write it, and its value.
+        names: the covered components' identifiers, as people write them.
+        values: their values.
     """
 
     data: bytes
-    covered: dict[str, str]
+    names: tuple[str, ...]
+    values: tuple[str, ...]
+
+    @property
+    def covered(self) -> dict[str, str]:
+        """Each covered component's identifier, as people write it, and its value."""
+        return dict(zip(self.names, self.values, strict=True))
 
 
 def signature_base(
@@ -47,11 +54,12 @@ def signature_base(
     components = metadata.covered
     components.check_distinct()  # step 2.0
     plan = components.plan(field_types)
-    values = [read(message, request) for _, read in plan.lines]  # step 2.4
-    lines = [prefix + value for (prefix, _), value in zip(plan.lines, values, strict=True)]
-    lines.append(f'"@signature-params": {metadata.serialized}')  # step 3
+    values = tuple([read(message, request) for read in plan.readers])  # step 2.4
+    # Steps 2.1 to 2.6, then 3: each line begins with what is known of its list.
+    text = "".join([prefix + value for prefix, value in zip(plan.prefixes, values, strict=True)])
+    text += f'{plan.last}"@signature-params": {metadata.serialized}'
     try:
-        data = "\n".join(lines).encode("ascii")  # step 4
+        data = text.encode("ascii")  # step 4
     except UnicodeEncodeError:
         raise Refused(Reason.COMPONENT_VALUE_INVALID, "the signature base is not ASCII") from None
-    return SignatureBase(data, dict(zip(plan.names, values, strict=True)))
+    return SignatureBase(data, plan.names, values)

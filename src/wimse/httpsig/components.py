@@ -248,8 +248,14 @@ def _status(message: Message, _: Request | None) -> str:
     return str(message.status)
 
 
+def _method(message: Message, _: Request | None) -> str:
+    if isinstance(message, Request):
+        return message.method  # a token, as `Request` has seen to
+    return _of_request("@method", lambda request: request.method)(message, None)
+
+
 _DERIVED: Final[Mapping[str, Resolver]] = {
-    "@method": _of_request("@method", lambda request: request.method),
+    "@method": _method,
     "@target-uri": _of_request("@target-uri", targets.target_uri),
     "@authority": _of_request("@authority", targets.authority),
     "@scheme": _of_request("@scheme", targets.scheme),

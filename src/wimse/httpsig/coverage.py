@@ -28,11 +28,15 @@ class Plan(NamedTuple):
     """How the base of a list is built.
 
     Attributes:
-        lines: of each component the beginning of its line, up to the value, and the function that reads the value.
+        prefixes: of each component what stands before its value: the end of the line before, and the identifier.
+        readers: of each component the function that reads the value.
+        last: what ends the last of these lines.
         names: of each component how people write it.
     """
 
-    lines: tuple[tuple[str, Resolver], ...]
+    prefixes: tuple[str, ...]
+    readers: tuple[Resolver, ...]
+    last: str
     names: tuple[str, ...]
 
 
@@ -86,19 +90,26 @@ class CoveredComponents(tuple[ComponentIdentifier, ...]):  # noqa: SLOT001 - as 
 
     def missing(self, required: tuple[ComponentIdentifier, ...]) -> tuple[ComponentIdentifier, ...]:
         """Those of `required` that this list does not have."""
-        answer = self._answers.get(required)
-        if answer is None:
-            answer = tuple(each for each in required if each not in self._set)
-            if len(self._answers) < _MAX_ANSWERS:
-                self._answers[required] = answer
+        # By identity: requirements are made once, and to compare them again costs more than the answer. The tuple is
+        # kept with the answer, so that its identity stays its own.
+        known = self._answers.get(id(required))
+        if known is not None:
+            return known[1]
+        answer = tuple(each for each in required if each not in self._set)
+        if len(self._answers) < _MAX_ANSWERS:
+            self._answers[id(required)] = required, answer
         return answer
+
+    def has(self, component: ComponentIdentifier) -> bool:
+        """Whether this list has the component."""
+        return component in self._set
 
     @cached_property
     def _set(self) -> frozenset[ComponentIdentifier]:
         return frozenset(self)
 
     @cached_property
-    def _answers(self) -> dict[tuple[ComponentIdentifier, ...], tuple[ComponentIdentifier, ...]]:
+    def _answers(self) -> dict[int, tuple[tuple[ComponentIdentifier, ...], tuple[ComponentIdentifier, ...]]]:
         return {}
 
     def plan(self, field_types: StructuredFieldTypes) -> Plan:
@@ -110,12 +121,17 @@ class CoveredComponents(tuple[ComponentIdentifier, ...]):  # noqa: SLOT001 - as 
         plan = self._plans.get(field_types)
         if plan is None:
             plan = Plan(
-                tuple((f"{each.serialized}: ", resolver_for(each, field_types)) for each in self),
+                tuple(f"{'' if first else chr(10)}{each.serialized}: " for first, each in self._marked()),
+                tuple(resolver_for(each, field_types) for each in self),
+                "\n" if self else "",
                 tuple(str(each) for each in self),
             )
             if len(self._plans) < _MAX_ANSWERS:
                 self._plans[field_types] = plan
         return plan
+
+    def _marked(self) -> Iterable[tuple[bool, ComponentIdentifier]]:
+        return ((position == 0, each) for position, each in enumerate(self))
 
     @cached_property
     def _plans(self) -> dict[StructuredFieldTypes, Plan]:

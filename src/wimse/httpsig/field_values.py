@@ -43,11 +43,21 @@ def field_resolver(name: str, parameters: Mapping[str, bool | str], field_types:
         if type(value) is not _PARAMETERS.get(parameter):
             raise Refused(Reason.COMPONENT_PARAMETER_UNKNOWN, f"a parameter of {name} is not one of a field")
     if not parameters:
-        return lambda message, _: _combined(message.fields, name)
+        return _plain(name)
     read = _reader(name, parameters, field_types)
     if "tr" in parameters:
         return lambda message, _: read(message.trailers)
     return lambda message, _: read(message.fields)
+
+
+def _plain(name: str) -> _Resolver:
+    def read(message: Message, _: Request | None) -> str:
+        values = message.fields.by_name.get(name)
+        if values is not None and len(values) == 1 and values[0].isascii():
+            return values[0]
+        return _combined(message.fields, name)
+
+    return read
 
 
 def _reader(

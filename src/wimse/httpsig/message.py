@@ -7,7 +7,7 @@ Content-Digest. Nothing is decoded, normalised or reordered here; `components` d
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar, cast
 
@@ -44,14 +44,12 @@ class Fields:
                 control character.
         """
         self._lines = tuple((name, value) for name, value in lines)
-        index: dict[str, list[str]] = {}
         for name, value in self._lines:
             if not _TOKEN.fullmatch(name):
                 raise Refused(Reason.FIELD_MALFORMED, "a field's name is not a token")
             if not _VALUE.fullmatch(value):
                 raise Refused(Reason.FIELD_MALFORMED, "a field's value has a control character")
-            index.setdefault(name.lower(), []).append(value)
-        self._index = index
+        self._index: dict[str, list[str]] | None = None
         self._made: dict[Hashable, Any] | None = None
 
     @classmethod
@@ -65,7 +63,7 @@ class Fields:
         Args:
             name: in lower case.
         """
-        return [value.strip(_OWS) for value in self._index.get(name, ())]
+        return list(self.by_name.get(name, ()))
 
     def combined(self, name: str) -> str | None:
         """The field's one value: its lines joined by a comma and a space (RFC 9421 §2.1 step 4); None if absent.
@@ -73,10 +71,20 @@ class Fields:
         Args:
             name: in lower case.
         """
-        lines = self._index.get(name)
-        if lines is None:
+        values = self.by_name.get(name)
+        if values is None:
             return None
-        return lines[0].strip(_OWS) if len(lines) == 1 else ", ".join(value.strip(_OWS) for value in lines)
+        return values[0] if len(values) == 1 else ", ".join(values)
+
+    @property
+    def by_name(self) -> Mapping[str, list[str]]:
+        """The values of every name, in lower case; as `values` gives them. Not to be modified."""
+        if self._index is None:
+            index: dict[str, list[str]] = {}
+            for name, value in self._lines:
+                index.setdefault(name.lower(), []).append(value.strip(_OWS))
+            self._index = index
+        return self._index
 
     def once(self, key: Hashable, make: Callable[[], _Made]) -> _Made:
         """What `make` returns; called at most once for each key, as these lines never change. Not to be modified."""
@@ -91,13 +99,8 @@ class Fields:
     def adding(self, *lines: tuple[str, str]) -> Fields:
         """The same lines with `lines` after them; raises as the constructor."""
         both = Fields(lines)
-        # Ours stand before them, and were looked at already.
-        both._prepend(self._lines, self._index)  # noqa: SLF001 - one Fields makes another
+        both._lines = self._lines + both._lines
         return both
-
-    def _prepend(self, lines: tuple[tuple[str, str], ...], index: dict[str, list[str]]) -> None:
-        self._lines = lines + self._lines
-        self._index = index | {name: [*index.get(name, ()), *values] for name, values in self._index.items()}
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return iter(self._lines)
@@ -106,7 +109,7 @@ class Fields:
         return len(self._lines)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._index
+        return name in self.by_name
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Fields) and self._lines == other._lines

@@ -113,42 +113,44 @@ class Requirements:
         """
         if self.cover_content and content is None:
             raise ConfigurationError("cover_content is judged with the content, which was not given")
-        violations = [
-            *self._coverage(metadata, message, request, has_content=bool(content)),
-            *self._parameters(metadata),
-            *self._times(metadata, now),
-        ]
-        if violations:
-            raise Refused.for_violations(list(dict.fromkeys(violations)))
+        found: list[Violation] = []
+        self._coverage(found, metadata, message, request, has_content=bool(content))
+        self._parameters(found, metadata)
+        self._times(found, metadata, now)
+        if found:
+            raise Refused.for_violations(list(dict.fromkeys(found)))
 
     def _coverage(
-        self, metadata: SignatureInput, message: Message, request: Request | None, *, has_content: bool
-    ) -> list[Violation]:
-        present = [each for each in self.components_if_present if _is_present(each, message, request)]
-        if self.cover_content and has_content:
-            present.append(CONTENT_DIGEST_COMPONENT)
-        return [
-            Violation(Reason.COMPONENT_NOT_COVERED, f"{identifier} is not covered")
-            for identifier in metadata.covered.missing((*self.components, *present))
-        ]
+        self,
+        found: list[Violation],
+        metadata: SignatureInput,
+        message: Message,
+        request: Request | None,
+        *,
+        has_content: bool,
+    ) -> None:
+        covered = metadata.covered
+        missing = list(covered.missing(self.components))
+        for each in self.components_if_present:
+            if not covered.has(each) and _is_present(each, message, request):
+                missing.append(each)
+        if self.cover_content and has_content and not covered.has(CONTENT_DIGEST_COMPONENT):
+            missing.append(CONTENT_DIGEST_COMPONENT)
+        for identifier in missing:
+            found.append(Violation(Reason.COMPONENT_NOT_COVERED, f"{identifier} is not covered"))
 
-    def _parameters(self, metadata: SignatureInput) -> list[Violation]:
+    def _parameters(self, found: list[Violation], metadata: SignatureInput) -> None:
         given = metadata.parameters
-        found = [
-            Violation(Reason.PARAMETER_MISSING, f"the parameter {name} is missing")
-            for name in self._needed_parameters
-            if name not in given
-        ]
-        found += [
-            Violation(Reason.PARAMETER_FORBIDDEN, f"the parameter {name} must not be used")
-            for name in self.forbidden_parameters
-            if name in given
-        ]
-        found += [
-            Violation(Reason.PARAMETER_VALUE, f"the parameter {name} does not have the value that is required")
-            for name, value in self.parameter_values.items()
-            if name in given and not _same(given[name], value)
-        ]
+        for name in self._needed_parameters:
+            if name not in given:
+                found.append(Violation(Reason.PARAMETER_MISSING, f"the parameter {name} is missing"))
+        for name in self.forbidden_parameters:
+            if name in given:
+                found.append(Violation(Reason.PARAMETER_FORBIDDEN, f"the parameter {name} must not be used"))
+        for name, value in self.parameter_values.items():
+            if name in given and not _same(given[name], value):
+                detail = f"the parameter {name} does not have the value that is required"
+                found.append(Violation(Reason.PARAMETER_VALUE, detail))
         if self.tags is not None and (tag := metadata.text("tag")) is not None and tag not in self.tags:
             found.append(Violation(Reason.PARAMETER_VALUE, "the tag is not among those accepted"))
         # Only what the signature says of itself; the key's algorithm is compared when the key is known (step 6).
@@ -158,12 +160,10 @@ class Requirements:
             and algorithm_of_http_name(given["alg"]) not in self.algorithms
         ):
             found.append(Violation(Reason.ALGORITHM_NOT_ALLOWED, "the parameter alg is not among those allowed"))
-        return found
 
-    def _times(self, metadata: SignatureInput, now: int) -> list[Violation]:
+    def _times(self, found: list[Violation], metadata: SignatureInput, now: int) -> None:
         # Plain integers throughout: a `created` of fifteen digits is no date and must not become an exception.
-        created, expires = metadata.integer("created"), metadata.integer("expires")
-        leeway, found = self._leeway_seconds, []
+        created, expires, leeway = metadata.integer("created"), metadata.integer("expires"), self._leeway_seconds
         if expires is not None and now >= expires + leeway:
             found.append(Violation(Reason.SIGNATURE_EXPIRED, "the signature has expired"))
         if created is not None and created > now + leeway:
@@ -179,7 +179,6 @@ class Requirements:
             longest = int(self.max_lifetime.total_seconds())
             if expires - created > longest:
                 found.append(Violation(Reason.SIGNATURE_LIFETIME, f"the signature lives longer than {longest} seconds"))
-        return found
 
 
 def _is_present(identifier: ComponentIdentifier, message: Message, request: Request | None) -> bool:

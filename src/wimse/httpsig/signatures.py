@@ -94,6 +94,9 @@ class MalformedSignature:
         return True if text == value else None
 
 
+_NOTHING_MALFORMED: Final[Mapping[str, MalformedSignature]] = MappingProxyType({})
+
+
 class ParsedSignatures(tuple[LabelledSignature, ...]):  # noqa: SLOT001 - a tuple has no slots but empty ones
     """The well-formed signatures of a message, in the order of Signature-Input; a tuple.
 
@@ -108,7 +111,8 @@ class ParsedSignatures(tuple[LabelledSignature, ...]):  # noqa: SLOT001 - a tupl
     ) -> Self:
         """Hold both kinds."""
         made = super().__new__(cls, signatures)
-        made.malformed = MappingProxyType({each.label: each for each in malformed})
+        by_label = {each.label: each for each in malformed}
+        made.malformed = MappingProxyType(by_label) if by_label else _NOTHING_MALFORMED
         return made
 
     @property

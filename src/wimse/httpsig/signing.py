@@ -184,5 +184,8 @@ async def sign_async(
 
 
 def _check_label(message: Message, label: str) -> None:
+    present = message.fields.by_name
+    if "signature" not in present and "signature-input" not in present:
+        return
     if label in parse_signatures(message.fields).labels:
         raise Refused(Reason.SIGNATURE_LABEL_DUPLICATED, "the message has a signature of this label already")

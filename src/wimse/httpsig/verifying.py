@@ -117,7 +117,7 @@ def verify(
     found = parse_signatures(message.fields, limits=limits, extension_types=requirements.parameter_types)
     chosen = select_signature(found, requirements)
     requirements.check(chosen.input, message, now, request, content=content)  # step 4
-    covered_content = content if content is None or CONTENT_DIGEST_COMPONENT in chosen.input.components else None
+    covered_content = None if content is None or not chosen.input.covered.has(CONTENT_DIGEST_COMPONENT) else content
     if covered_content is not None:  # §7.2.8: the signature alone does not say that the content is its own
         check_content_digest(message.fields, covered_content, limits=limits)
     key = yield from _key_of(NeedKey(chosen, message, request, covered_content))  # step 5
@@ -129,7 +129,7 @@ def verify(
         key=key,
         components=chosen.input.components,
         covered=MappingProxyType(base.covered),
-        parameters=MappingProxyType(dict(chosen.input.parameters)),
+        parameters=MappingProxyType(chosen.input.parameters),
         content=covered_content,
         _made_by=_MADE_BY_VERIFICATION,
     )
@@ -196,6 +196,8 @@ def _key_of(need: NeedKey) -> Flow[VerificationKey]:
 def _at_once(resolver: Callable[[NeedKey], Any]) -> Callable[[NeedKey], Any]:
     def answer(need: NeedKey) -> Any:
         reply: Awaitable[object] | VerificationKey | None = resolver(need)
+        if isinstance(reply, _VERIFICATION_KEYS):
+            return reply
         if isawaitable(reply):
             if isinstance(reply, Coroutine):
                 reply.close()
