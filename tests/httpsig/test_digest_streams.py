@@ -58,7 +58,7 @@ def handed_on_async(
         out: list[bytes] = []
         try:
             async for chunk in held_back_async(awaited(chunks), check, trailers=lambda: trailers or Fields()):
-                out.append(chunk)  # noqa: PERF401 - what came before the error is what is looked at
+                out.append(chunk)
         except Refused as error:
             return out, error.reason
         return out, None
