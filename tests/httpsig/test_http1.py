@@ -107,3 +107,11 @@ def test_the_limit_of_a_line_is_exact() -> None:
         parse_http1(b"GET / HTTP/1.1\r\nA: 34567890\r\n\r\n", limits=limits)
     with refused(Reason.FIELD_TOO_LARGE):  # folded lines count together
         parse_http1(b"GET / HTTP/1.1\r\nA: 345\r\n 67890\r\n\r\n", limits=limits)
+
+
+def test_continuation_lines_count_as_lines() -> None:
+    """SB-38: they would be put together again and again."""
+    with refused(Reason.TOO_MANY_FIELDS):
+        parse_http1(b"GET / HTTP/1.1\r\nA: b\r\n" + b" c\r\n" * 128 + b"\r\n")
+    folded = parse_http1(b"GET / HTTP/1.1\r\nA: b\r\n" + b" c\r\n" * 127 + b"\r\n")
+    assert len(folded.message.fields) == 1

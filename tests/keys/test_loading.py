@@ -203,3 +203,11 @@ def test_the_limit_of_size_is_exact() -> None:
         load_keys(data.ljust(1_048_577))
     with refused(Reason.DOCUMENT_TOO_LARGE):
         load_keys(ONE.to_pem().ljust(1_048_577))
+
+
+def test_a_key_that_the_library_fails_on_is_refused_like_any_other() -> None:
+    """Found by fuzzing: an X448 key of 32 bytes, for which the library has an error of its own kind."""
+    body = b"MC4CAQAwBQYDK2VvBCIEIJ+DYvh6SEqVTm50DFtMDoQikTmiCqirVv9mWG9qfSnF"
+    pem = b"-----BEGIN PRIVATE KEY-----\n" + body + b"\n-----END PRIVATE KEY-----\n"
+    with refused(Reason.KEY_MALFORMED):
+        load_keys(pem)

@@ -142,6 +142,9 @@ def _trailers(section: bytes, limits: Limits) -> Fields:
 
 
 def _fields(lines: list[bytes], limits: Limits) -> Fields:
+    # Before anything is put together, and counted with their continuations: so the time stays linear.
+    if len(lines) > limits.max_fields:
+        raise Refused(Reason.TOO_MANY_FIELDS, f"the head has more than {limits.max_fields} field lines")
     unfolded: list[str] = []
     for line in lines:
         text = line.decode("latin-1")
@@ -152,8 +155,6 @@ def _fields(lines: list[bytes], limits: Limits) -> Fields:
             unfolded[-1] = unfolded[-1].rstrip(" \t") + " " + text.strip(" \t")
         else:
             unfolded.append(text)
-    if len(unfolded) > limits.max_fields:
-        raise Refused(Reason.TOO_MANY_FIELDS, f"the head has more than {limits.max_fields} field lines")
     pairs: list[tuple[str, str]] = []
     for text in unfolded:
         name, colon, value = text.partition(":")

@@ -9,17 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InternalError, InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa, utils
 
 from wimse.errors import Reason, Refused
 from wimse.keys.algorithms import Algorithm
 
-__all__ = ["CURVES", "NativePrivateKey", "NativePublicKey", "curve_name", "signer", "verifier"]
+__all__ = ["CURVES", "UNREADABLE", "NativePrivateKey", "NativePublicKey", "curve_name", "signer", "verifier"]
 
 NativePublicKey = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | ed448.Ed448PublicKey | rsa.RSAPublicKey
 NativePrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey | rsa.RSAPrivateKey
+
+# What the library raises for bytes that are no key. The last is for OpenSSL errors that it does not foresee, such as
+# the one for an X448 key of 32 bytes.
+UNREADABLE: Final = (ValueError, TypeError, UnsupportedAlgorithm, InternalError)
 
 _HASHES: Final = {"sha256": hashes.SHA256(), "sha384": hashes.SHA384(), "sha512": hashes.SHA512()}
 # RFC 7518 §6.2.1.1

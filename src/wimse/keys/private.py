@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final, NoReturn
 
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
@@ -14,7 +13,7 @@ from wimse.keys.algorithms import ES256, Algorithm
 from wimse.keys.encoding import b64url_encode
 from wimse.keys.jwk import octets, uint, uint_octets, write_members
 from wimse.keys.pem import check_der_restriction, check_restriction
-from wimse.keys.primitives import CURVES, NativePrivateKey, signer
+from wimse.keys.primitives import CURVES, UNREADABLE, NativePrivateKey, signer
 from wimse.keys.public import PublicKey
 from wimse.keys.rsa_checks import MAX_MODULUS_BITS, MIN_MODULUS_BITS, check_private
 
@@ -114,7 +113,7 @@ class PrivateKey:
         """
         try:
             native = serialization.load_pem_private_key(pem, password=None)
-        except (ValueError, TypeError, UnsupportedAlgorithm):
+        except UNREADABLE:
             raise Refused(Reason.KEY_MALFORMED, "the PEM holds no unencrypted private key that can be read") from None
         key = cls._from_loaded(native, kid=kid, algorithm=algorithm)
         check_restriction(pem, key.algorithm)
@@ -125,7 +124,7 @@ class PrivateKey:
         """Read an unencrypted private key from PKCS#8 DER; arguments and errors as `from_pem`."""
         try:
             native = serialization.load_der_private_key(der, password=None)
-        except (ValueError, TypeError, UnsupportedAlgorithm):
+        except UNREADABLE:
             raise Refused(Reason.KEY_MALFORMED, "the DER holds no unencrypted private key that can be read") from None
         key = cls._from_loaded(native, kid=kid, algorithm=algorithm)
         check_der_restriction(der, key.algorithm)

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
@@ -24,7 +24,7 @@ from wimse.keys.jwk import (
     write_members,
 )
 from wimse.keys.pem import check_restriction
-from wimse.keys.primitives import NativePublicKey, curve_name, verifier
+from wimse.keys.primitives import UNREADABLE, NativePublicKey, curve_name, verifier
 
 __all__ = ["PRIVATE_MEMBERS", "PublicKey"]
 
@@ -109,7 +109,7 @@ class PublicKey:
         """
         try:
             native = serialization.load_pem_public_key(pem)
-        except (ValueError, TypeError, UnsupportedAlgorithm):
+        except UNREADABLE:
             raise Refused(Reason.KEY_MALFORMED, "the PEM holds no public key that can be read") from None
         key = cls.from_native(native, kid=kid, algorithm=algorithm)
         check_restriction(pem, key.algorithm)
