@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wimse.errors import Refused
-from wimse.httpsig import DEFAULT_LIMITS, ComponentIdentifier, Fields, Limits, parse_signatures
+from wimse.httpsig import DEFAULT_FIELD_TYPES, DEFAULT_LIMITS, ComponentIdentifier, Fields, Limits, parse_signatures
 from wimse.httpsig import signatures as module
 from wimse.httpsig.coverage import CoveredComponents
 from wimse.httpsig.parameters import PARAMETER_TYPES
@@ -190,5 +190,8 @@ def test_what_is_kept_of_lists_is_bounded() -> None:
     required = [(ComponentIdentifier.parse(f"x{each}"),) for each in range(100)]
     assert [covered.missing(each) for each in required] == required
     assert [covered.missing(each) for each in required] == required
+    for each in range(100):
+        types = DEFAULT_FIELD_TYPES.with_fields({f"x-{each}": "list"})
+        assert covered.plan(types).names == ("@method",)
     long = "sig1=(" + " ".join(f'"x{"y" * 40}{each}"' for each in range(40)) + ")"
     assert len(scanned(long)[0][1].components) == 40

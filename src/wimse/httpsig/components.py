@@ -109,11 +109,6 @@ class ComponentIdentifier:
         """Whether the flag `req` is set: the value is the request's, in a response's signature (§2.4)."""
         return ("req", True) in self.parameters
 
-    @property
-    def of_trailers(self) -> bool:
-        """Whether the flag `tr` is set: the value is the trailers' (§2.1.4)."""
-        return ("tr", True) in self.parameters
-
     @cached_property
     def serialized(self) -> str:
         """The identifier as it stands in the signature base: a serialised String with its parameters."""
