@@ -226,9 +226,7 @@ def _derived_resolver(name: str, parameters: Mapping[str, ParameterValue]) -> Re
 def _of_request(name: str, derive: Callable[[Request], str]) -> Resolver:
     def resolve(message: Message, _: Request | None) -> str:
         if not isinstance(message, Request):
-            raise Refused(
-                Reason.COMPONENT_NOT_APPLICABLE, f"a response has no {name} of its own; its request has, with req"
-            )
+            raise _not_of_a_response(name)
         value = derive(message)
         if not _DERIVED_VALUE.fullmatch(value):
             raise Refused(Reason.COMPONENT_VALUE_INVALID, f"the value of {name} is not printable ASCII")
@@ -237,16 +235,20 @@ def _of_request(name: str, derive: Callable[[Request], str]) -> Resolver:
     return resolve
 
 
+def _not_of_a_response(name: str) -> Refused:
+    return Refused(Reason.COMPONENT_NOT_APPLICABLE, f"a response has no {name} of its own; its request has, with req")
+
+
+def _method(message: Message, _: Request | None) -> str:
+    if not isinstance(message, Request):
+        raise _not_of_a_response("@method")
+    return message.method  # a token, as `Request` has seen to
+
+
 def _status(message: Message, _: Request | None) -> str:
     if not isinstance(message, Response):  # §2.2.9: MUST NOT be used in a request
         raise Refused(Reason.COMPONENT_NOT_APPLICABLE, "a request has no @status")
     return str(message.status)
-
-
-def _method(message: Message, _: Request | None) -> str:
-    if isinstance(message, Request):
-        return message.method  # a token, as `Request` has seen to
-    return _of_request("@method", lambda request: request.method)(message, None)
 
 
 _DERIVED: Final[Mapping[str, Resolver]] = {

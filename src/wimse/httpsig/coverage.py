@@ -121,7 +121,7 @@ class CoveredComponents(tuple[ComponentIdentifier, ...]):  # noqa: SLOT001 - as 
         plan = self._plans.get(field_types)
         if plan is None:
             plan = Plan(
-                tuple(f"{'' if first else chr(10)}{each.serialized}: " for first, each in self._marked()),
+                tuple(("\n" if position else "") + f"{each.serialized}: " for position, each in enumerate(self)),
                 tuple(resolver_for(each, field_types) for each in self),
                 "\n" if self else "",
                 tuple(str(each) for each in self),
@@ -129,9 +129,6 @@ class CoveredComponents(tuple[ComponentIdentifier, ...]):  # noqa: SLOT001 - as 
             if len(self._plans) < _MAX_ANSWERS:
                 self._plans[field_types] = plan
         return plan
-
-    def _marked(self) -> Iterable[tuple[bool, ComponentIdentifier]]:
-        return ((position == 0, each) for position, each in enumerate(self))
 
     @cached_property
     def _plans(self) -> dict[StructuredFieldTypes, Plan]:
