@@ -376,3 +376,10 @@ def test_memory_does_not_depend_on_the_size() -> None:
         tracemalloc.stop()
     assert verifier.received == 1_600 * 65_536
     assert peak < 1_000_000
+
+
+def test_no_content_at_all_may_be_what_is_permitted() -> None:
+    verifier = DigestVerifier(Fields(), required=False, max_bytes=0)
+    verifier.finish()
+    with refused(Reason.BODY_TOO_LARGE):
+        DigestVerifier(Fields(), required=False, max_bytes=0).update(b"x")

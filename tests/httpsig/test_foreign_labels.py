@@ -263,3 +263,13 @@ def test_what_parses_is_cut_into_as_many_pieces_as_it_has_members(
 def _raise(_: str, kind: str) -> None:
     if kind == "dictionary":
         raise LookupError
+
+
+@pytest.mark.parametrize("label", ["aaa", "zzz"])
+def test_a_malformed_label_is_asked_for_by_its_own_name_only(label: str) -> None:
+    """LB-02"""
+    message = beside(f"{label}=1", f"{label}=:AAAA:")
+    good = label_of(message)
+    assert label_of(message, Requirements(label=good)) == good
+    with refused(Reason.SIGNATURE_FIELD_MALFORMED):
+        label_of(message, Requirements(label=label))
