@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -268,10 +269,10 @@ def changed(
 
 
 def stranger() -> Any:
-    return InMemoryTrustDomain("spiffe://evil.example").source("/server", now=CLIENT.fixed.credential.expires_at - 3600)
+    return InMemoryTrustDomain("spiffe://evil.example").source("/server", now=int(time.time()), lifetime=3600)
 
 
-IMPOSTOR = DOMAIN.source("/impostor", now=CLIENT.fixed.credential.expires_at - 3600)
+IMPOSTOR = DOMAIN.source("/impostor", now=int(time.time()), lifetime=3600)
 UNSIGNED = Response(status=502, fields=Fields())
 
 
