@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from tests.servers.support import (
-    CLIENT,
     DOMAIN,
     SERVER,
     Recorder,
