@@ -215,8 +215,10 @@ class DigestVerifier:
             self._check_present()
         for algorithm, value in self._expected.items():  # §6.6: one right member does not make up for a wrong one
             if not compare_digest(self._hashes[algorithm].digest(), value):
-                what = f"the data's {algorithm} digest is not the one in {self._written}"
-                self._refuse(Reason.DIGEST_MISMATCH, what)
+                data = "content" if self.name == CONTENT_DIGEST else "representation"
+                self._refuse(
+                    Reason.DIGEST_MISMATCH, f"the {data}'s {algorithm} digest is not the one in {self._written}"
+                )
         self._verified = True
 
     def again(self) -> DigestVerifier:
