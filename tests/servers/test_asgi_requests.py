@@ -472,7 +472,7 @@ async def test_a_refusal_tells_the_caller_the_class_and_the_log_the_reason(caplo
         "reason": "digest_mismatch",
         "reason_class": "digest",
         "status": 400,
-        "detail": "the data's sha-256 digest is not the one in Content-Digest",
+        "detail": "the content's sha-256 digest is not the one in Content-Digest",
     }
     assert b"script" not in exchange.body
     assert "script" not in caplog.text
