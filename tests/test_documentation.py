@@ -54,6 +54,11 @@ def code_blocks(name: str) -> list[str]:
     return re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(encoding="utf-8"), re.DOTALL)
 
 
+def test_an_example_of_the_readme_has_ten_lines_at_most() -> None:
+    for block in code_blocks("README.md"):
+        assert len([line for line in block.splitlines() if line.strip()]) <= 10
+
+
 def test_the_code_of_the_readme_is_the_code_of_the_examples() -> None:
     examples = [(ROOT / "examples" / f"{name}.py").read_text() for name in ("signed_call", "protected_application")]
     assert code_blocks("README.md") == examples
@@ -92,8 +97,10 @@ def test_the_examples_of_the_readme_work_together(tmp_path: Path, processes: lis
     server = subprocess.Popen([sys.executable, "serve.py", str(port)], cwd=tmp_path, env=environment)
     processes.append(server)
     config = tmp_path / "identity-server.toml"
+    # The server is both, and the first entry is its default; the caller, started later, is the second alone.
     config.write_text(
         f'socket = "unix://{endpoint}"\n[[entries]]\npath = "/orders"\nselectors = ["unix:pid:{server.pid}"]\n'
+        f'[[entries]]\npath = "/shop"\nselectors = ["unix:uid:{os.getuid()}"]\n'
     )
     run = [sys.executable, "-m", "wimse", "identity-server", "run", "--config", str(config)]
     processes.append(subprocess.Popen(run, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
@@ -105,6 +112,7 @@ def test_the_examples_of_the_readme_work_together(tmp_path: Path, processes: lis
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("by spiffe://example.com/orders\n")
     assert "'got': {'quantity': 12}" in done.stdout
+    assert "'caller': 'spiffe://example.com/shop'" in done.stdout
 
 
 def test_the_page_of_the_command_line_is_what_the_commands_say() -> None:

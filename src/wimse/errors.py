@@ -148,7 +148,6 @@ class Reason(Enum):
     KEY_UNKNOWN = ("key_unknown", ReasonClass.TRUST)
     KEY_ID_MISSING = ("key_id_missing", ReasonClass.TRUST)
     BUNDLE_MALFORMED = ("bundle_malformed", ReasonClass.TRUST)
-    CERTIFICATE_INVALID = ("certificate_invalid", ReasonClass.TRUST)
     # binding: two things that do not belong together
     RESPONSE_UNSIGNED = ("response_unsigned", ReasonClass.BINDING)
     REQUEST_NONCE_MISMATCH = ("request_nonce_mismatch", ReasonClass.BINDING)

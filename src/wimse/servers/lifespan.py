@@ -63,10 +63,12 @@ async def _run_open(
 
     try:
         await app(scope, receive_again, send_noting)
-    except Exception:
+    except Exception as error:
         if answered:
             raise
-    if not answered:  # the application does not support the protocol
+        # As servers do: whoever raises before any answer does not know the protocol. Type only: its text may quote.
+        _LOG.info("the application has no lifespan: %s", type(error).__name__)
+    if not answered:
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await send({"type": "lifespan.shutdown.complete"})

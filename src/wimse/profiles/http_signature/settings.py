@@ -7,11 +7,11 @@ from datetime import timedelta
 from typing import Final
 
 from wimse.errors import ConfigurationError
+from wimse.httpsig.requirements import MAX_LEEWAY
 
 __all__ = ["SignatureSettings"]
 
 _LONGEST: Final = timedelta(seconds=300)
-_MAX_LEEWAY: Final = timedelta(seconds=120)
 _SHORTEST_NONCE: Final = 8
 
 
@@ -42,7 +42,7 @@ class SignatureSettings:
         for name in ("lifetime", "max_lifetime"):
             if not timedelta(seconds=1) <= getattr(self, name) <= _LONGEST:
                 raise ConfigurationError(f"{name} must be between 1 and {_LONGEST.seconds} seconds")
-        if not timedelta(0) <= self.leeway <= _MAX_LEEWAY:
-            raise ConfigurationError(f"leeway must be between 0 and {_MAX_LEEWAY.seconds} seconds")
+        if not timedelta(0) <= self.leeway <= MAX_LEEWAY:
+            raise ConfigurationError(f"leeway must be between 0 and {MAX_LEEWAY.seconds} seconds")
         if not _SHORTEST_NONCE <= self.min_nonce_characters <= self.max_nonce_characters:
             raise ConfigurationError(f"nonces must have {_SHORTEST_NONCE} characters at least")
