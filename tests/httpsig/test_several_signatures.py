@@ -112,6 +112,43 @@ def test_as_many_as_the_limit_allows_are_added_and_verified(number: int) -> None
     ]
 
 
+def over_the_first() -> Request:
+    covered = ["@method", "@path", '"signature";key="sig1"']
+    return sign(FROM_CLIENT, PROXY, covered, {"created": NOW, "keyid": "proxy"}, label="proxy_sig")
+
+
+def without_the_first(message: Request) -> list[tuple[str, str]]:
+    return [line for line in message.fields if not line[1].startswith("sig1=")]
+
+
+def test_an_intermediary_covers_the_signature_that_it_received() -> None:
+    """RFC 9421 §4.3: the one member, so that a signature that is added later breaks nothing."""
+    message = over_the_first()
+    received = (FROM_CLIENT.fields.combined("signature") or "").removeprefix("sig1=")
+    assert judge(message, "proxy_sig").value_of('"signature";key="sig1"') == received
+    assert judge(message, "sig1").key == CLIENT.public_key
+    more = sign(message, CLIENT, ["@method"], {"keyid": "client"}, label="sig3")
+    assert judge(more, "proxy_sig").value_of('"signature";key="sig1"') == received
+
+
+def test_another_signature_under_the_covered_label_is_refused() -> None:
+    """RFC 9421 §7.3.7: the client's own second signature verifies, and is not the one that the intermediary saw."""
+    message = over_the_first()
+    plain = with_fields(FROM_CLIENT, FROM_CLIENT.fields.without("signature", "signature-input"))
+    second = sign(plain, CLIENT, ["@method", "@path", "content-length"], {"created": NOW - 4, "keyid": "client"})
+    fields = Fields([*without_the_first(message), *(line for line in second.fields if line[1].startswith("sig1="))])
+    exchanged = with_fields(message, fields)
+    assert judge(exchanged, "sig1").parameters["created"] == NOW - 4
+    with refused(Reason.SIGNATURE_INVALID):
+        judge(exchanged, "proxy_sig")
+
+
+def test_a_covered_signature_that_was_taken_away_is_refused() -> None:
+    message = over_the_first()
+    with refused(Reason.COMPONENT_ABSENT):
+        judge(with_fields(message, Fields(without_the_first(message))), "proxy_sig")
+
+
 def test_signatures_that_are_there_can_be_covered_with_all_that_follows() -> None:
     """RFC 9421 §7.3.7: it breaks as soon as another one is added, one more reason not to."""
     message = sign(FROM_CLIENT, PROXY, ["signature", "signature-input"], {"keyid": "proxy"}, label="over")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from operator import add
+from typing import NamedTuple
 
 from wimse.errors import Reason, Refused
 from wimse.httpsig.field_types import DEFAULT_FIELD_TYPES, StructuredFieldTypes
@@ -12,8 +13,7 @@ from wimse.httpsig.parameters import SignatureInput
 __all__ = ["SignatureBase", "signature_base"]
 
 
-@dataclass(frozen=True, slots=True)
-class SignatureBase:
+class SignatureBase(NamedTuple):
     """What is signed.
 
     Attributes:
@@ -56,7 +56,7 @@ def signature_base(
     plan = components.plan(field_types)
     values = tuple([read(message, request) for read in plan.readers])  # step 2.4
     # Steps 2.1 to 2.6, then 3: each line begins with what is known of its list.
-    text = "".join([prefix + value for prefix, value in zip(plan.prefixes, values, strict=True)])
+    text = "".join(map(add, plan.prefixes, values))
     text += f'{plan.last}"@signature-params": {metadata.serialized}'
     try:
         data = text.encode("ascii")  # step 4

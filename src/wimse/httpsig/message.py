@@ -28,6 +28,14 @@ _OWS: Final = " \t"
 _Made = TypeVar("_Made")
 
 
+def _check_lines(lines: tuple[tuple[str, str], ...]) -> None:
+    for name, value in lines:
+        if not _TOKEN.fullmatch(name):
+            raise Refused(Reason.FIELD_MALFORMED, "a field's name is not a token")
+        if not _VALUE.fullmatch(value):
+            raise Refused(Reason.FIELD_MALFORMED, "a field's value has a control character")
+
+
 class Fields:
     """The field lines of a head, in their order and with their own spelling.
 
@@ -44,11 +52,7 @@ class Fields:
                 control character.
         """
         self._lines = tuple((name, value) for name, value in lines)
-        for name, value in self._lines:
-            if not _TOKEN.fullmatch(name):
-                raise Refused(Reason.FIELD_MALFORMED, "a field's name is not a token")
-            if not _VALUE.fullmatch(value):
-                raise Refused(Reason.FIELD_MALFORMED, "a field's value has a control character")
+        _check_lines(self._lines)
         self._index: dict[str, list[str]] | None = None
         self._made: dict[Hashable, Any] | None = None
 
@@ -98,8 +102,10 @@ class Fields:
 
     def adding(self, *lines: tuple[str, str]) -> Fields:
         """The same lines with `lines` after them; raises as the constructor."""
-        both = Fields(lines)
-        both._lines = self._lines + both._lines
+        _check_lines(lines)
+        both = object.__new__(Fields)  # the lines that are here were looked at when they came
+        both._lines = self._lines + lines
+        both._index = both._made = None
         return both
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
@@ -200,10 +206,13 @@ AnyMessage = TypeVar("AnyMessage", bound=Request | Response)
 def with_fields(message: AnyMessage, fields: Fields) -> AnyMessage:
     """The same message with other fields in its head; its trailers stay."""
     if isinstance(message, Request):
-        made = object.__new__(Request)  # what stays was looked at when the message was made
-        for name in ("method", "target", "scheme", "authority", "trailers"):
-            object.__setattr__(made, name, getattr(message, name))
-        object.__setattr__(made, "fields", fields)
-        object.__setattr__(made, "_made", {})
+        made, put = object.__new__(Request), object.__setattr__  # what stays was looked at when the message was made
+        put(made, "method", message.method)
+        put(made, "target", message.target)
+        put(made, "scheme", message.scheme)
+        put(made, "authority", message.authority)
+        put(made, "trailers", message.trailers)
+        put(made, "fields", fields)
+        put(made, "_made", {})
         return cast("AnyMessage", made)
     return replace(message, fields=fields)

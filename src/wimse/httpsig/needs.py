@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from wimse.errors import Reason, Refused
 from wimse.httpsig.components import ComponentIdentifier, component_value
@@ -14,8 +14,7 @@ from wimse.keys import VerificationKey
 __all__ = ["AsyncKeyResolver", "KeyResolver", "NeedKey"]
 
 
-@dataclass(frozen=True, slots=True)
-class NeedKey:
+class NeedKey(NamedTuple):
     """What `verify` yields: the key of this signature is needed. The answer is a `VerificationKey`.
 
     Nothing here is verified yet. Whoever chooses by a part of the message takes it with `covered_value`, so that it is
@@ -32,7 +31,11 @@ class NeedKey:
     signature: LabelledSignature
     message: Message
     request: Request | None = None
-    content: bytes | None = field(default=None, repr=False)
+    content: bytes | None = None
+
+    def __repr__(self) -> str:
+        # Without the content, which may be anything.
+        return f"NeedKey(signature={self.signature!r}, message={self.message!r}, request={self.request!r})"
 
     @property
     def keyid(self) -> str | None:

@@ -80,10 +80,9 @@ class SignatureInput:
             parameters: in their order.
             serialized: both, as §2.3 serialises them.
         """
-        made = cls(components, parameters)
-        # What the properties below would work out, had they to.
-        made.__dict__["serialized"] = serialized
-        made.__dict__["covered"] = components
+        made = object.__new__(cls)
+        # The two attributes, and what the properties below would work out, had they to.
+        made.__dict__.update(components=components, parameters=parameters, serialized=serialized, covered=components)
         return made
 
     @cached_property

@@ -40,8 +40,7 @@ _MARKS: Final = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class LabelledSignature:
+class LabelledSignature(NamedTuple):
     """One signature of a message, not verified.
 
     Attributes:
@@ -156,7 +155,7 @@ def parse_signatures(
     if written[0] is not None and written[1] is not None:
         scanned = scan_signatures(written[0], written[1], types, limits)
         if scanned is not None:
-            return ParsedSignatures([LabelledSignature(*each) for each in scanned])
+            return ParsedSignatures(map(LabelledSignature._make, scanned))
     inputs = _dictionary(fields, "signature-input", limits)
     values = _dictionary(fields, "signature", limits)
     labels = list(dict.fromkeys((*inputs, *values)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import InitVar, dataclass, field
 from inspect import isawaitable
 from types import MappingProxyType
@@ -13,7 +13,7 @@ from wimse.httpsig.base import signature_base
 from wimse.httpsig.components import ComponentIdentifier
 from wimse.httpsig.digest import check_content_digest
 from wimse.httpsig.field_types import DEFAULT_FIELD_TYPES, StructuredFieldTypes
-from wimse.httpsig.flow import Flow, run, run_async
+from wimse.httpsig.flow import Flow, run_async
 from wimse.httpsig.limits import DEFAULT_LIMITS, Limits
 from wimse.httpsig.message import Message, Request
 from wimse.httpsig.needs import AsyncKeyResolver, KeyResolver, NeedKey
@@ -113,26 +113,9 @@ def verify(
         Unavailable: `trust_unavailable` when the key cannot be had now.
         ConfigurationError: when the requirements ask for the content and it is not given.
     """
-    # Steps 1 to 3
-    found = parse_signatures(message.fields, limits=limits, extension_types=requirements.parameter_types)
-    chosen = select_signature(found, requirements)
-    requirements.check(chosen.input, message, now, request, content=content)  # step 4
-    covered_content = None if content is None or not chosen.input.covered.has(CONTENT_DIGEST_COMPONENT) else content
-    if covered_content is not None:  # §7.2.8: the signature alone does not say that the content is its own
-        check_content_digest(message.fields, covered_content, limits=limits)
-    key = yield from _key_of(NeedKey(chosen, message, request, covered_content))  # step 5
-    _check_algorithm(chosen.input, key, requirements)  # step 6
-    base = signature_base(chosen.input, message, request, field_types=field_types)  # step 7
-    key.verify(chosen.value, base.data)  # step 8
-    return VerifiedSignature(
-        label=chosen.label,
-        key=key,
-        components=chosen.input.components,
-        covered=MappingProxyType(base.covered),
-        parameters=MappingProxyType(chosen.input.parameters),
-        content=covered_content,
-        _made_by=_MADE_BY_VERIFICATION,
-    )
+    need = _steps_before_the_key(message, requirements, now, request, content=content, limits=limits)
+    key = yield from _key_of(need)  # step 5
+    return _steps_after_the_key(need, key, requirements, field_types)
 
 
 def verify_message(
@@ -153,10 +136,9 @@ def verify_message(
     Raises:
         ConfigurationError: also for a resolver whose answer has to be awaited.
     """
-    flow = verify(
-        message, requirements, now=now, request=request, content=content, limits=limits, field_types=field_types
-    )
-    return run(flow, _at_once(resolver))
+    # The steps of `verify` without its generator, which would cost more here than what it is for: one question.
+    need = _steps_before_the_key(message, requirements, now, request, content=content, limits=limits)
+    return _steps_after_the_key(need, _key_at_once(resolver, need), requirements, field_types)
 
 
 async def verify_message_async(
@@ -177,34 +159,79 @@ async def verify_message_async(
     return await run_async(flow, resolver)
 
 
+def _steps_before_the_key(
+    message: Message,
+    requirements: Requirements,
+    now: int,
+    request: Request | None,
+    *,
+    content: bytes | None,
+    limits: Limits,
+) -> NeedKey:
+    # Steps 1 to 3
+    found = parse_signatures(message.fields, limits=limits, extension_types=requirements.parameter_types)
+    chosen = select_signature(found, requirements)
+    requirements.check(chosen.input, message, now, request, content=content)  # step 4
+    covered_content = None if content is None or not chosen.input.covered.has(CONTENT_DIGEST_COMPONENT) else content
+    if covered_content is not None:  # §7.2.8: the signature alone does not say that the content is its own
+        check_content_digest(message.fields, covered_content, limits=limits)
+    return NeedKey(chosen, message, request, covered_content)
+
+
+def _steps_after_the_key(
+    need: NeedKey, key: VerificationKey, requirements: Requirements, field_types: StructuredFieldTypes
+) -> VerifiedSignature:
+    chosen = need.signature
+    _check_algorithm(chosen.input, key, requirements)  # step 6
+    base = signature_base(chosen.input, need.message, need.request, field_types=field_types)  # step 7
+    key.verify(chosen.value, base.data)  # step 8
+    return VerifiedSignature(
+        label=chosen.label,
+        key=key,
+        components=chosen.input.components,
+        covered=MappingProxyType(base.covered),
+        parameters=MappingProxyType(chosen.input.parameters),
+        content=need.content,
+        _made_by=_MADE_BY_VERIFICATION,
+    )
+
+
 def _key_of(need: NeedKey) -> Flow[VerificationKey]:
-    # A port translates: what a resolver raises of its own becomes one of the documented errors.
     try:
         key = yield need
     except WimseError:
         raise
-    except (LookupError, ValueError) as error:
-        raise Refused(Reason.KEY_UNKNOWN, "the key resolver finds no key for the signature") from error
     except Exception as error:
-        raise Unavailable(Reason.TRUST_UNAVAILABLE, "the key resolver failed") from error
+        raise _translated(error) from error
+    return _checked_key(key)
+
+
+def _key_at_once(resolver: Callable[[NeedKey], Any], need: NeedKey) -> VerificationKey:
+    try:
+        reply = resolver(need)
+    except WimseError:
+        raise
+    except Exception as error:
+        raise _translated(error) from error
+    if not isinstance(reply, _VERIFICATION_KEYS) and isawaitable(reply):
+        if isinstance(reply, Coroutine):
+            reply.close()
+        raise ConfigurationError("the key resolver is asynchronous: use verify_message_async")
+    return _checked_key(reply)
+
+
+def _translated(error: Exception) -> WimseError:
+    # A port translates: what a resolver raises of its own becomes one of the documented errors.
+    if isinstance(error, LookupError | ValueError):
+        return Refused(Reason.KEY_UNKNOWN, "the key resolver finds no key for the signature")
+    return Unavailable(Reason.TRUST_UNAVAILABLE, "the key resolver failed")
+
+
+def _checked_key(key: object) -> VerificationKey:
     # A secret verifies only where whoever knows the keys has answered with one (§7.3.6): no public key turns into one.
     if not isinstance(key, _VERIFICATION_KEYS):
         raise Refused(Reason.KEY_UNKNOWN, "no key is known for the signature")
     return key
-
-
-def _at_once(resolver: Callable[[NeedKey], Any]) -> Callable[[NeedKey], Any]:
-    def answer(need: NeedKey) -> Any:
-        reply: Awaitable[object] | VerificationKey | None = resolver(need)
-        if isinstance(reply, _VERIFICATION_KEYS):
-            return reply
-        if isawaitable(reply):
-            if isinstance(reply, Coroutine):
-                reply.close()
-            raise ConfigurationError("the key resolver is asynchronous: use verify_message_async")
-        return reply
-
-    return answer
 
 
 def _check_algorithm(metadata: SignatureInput, key: VerificationKey, requirements: Requirements) -> None:
