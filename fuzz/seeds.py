@@ -29,6 +29,15 @@ DIGESTS = {
     "parameters": "sha-256=:X48E9qOokqqrvdts8nOJRJN3OWDUoyWxBf7kbu9DBPE=:;q=1",
 }
 WANTED = ["sha-256=1", "sha-512=3, sha-256=10, unixsum=0", "sha=10", "sha-256=11", "sha-256", "sha-256=1;q", "a=1.0"]
+ASKED = [
+    'sig1=("@status" "@method";req);created;expires;nonce="abc";tag="app"',
+    'sig1=("@path" "content-type");keyid="issuer";alg="ed25519", sig2=("@path")',
+    'sig1=("@path" "authorization")',
+    'sig1=("@path");created=1',
+    'sig1=("@path");keyid="other"',
+    'sig1=("@status";req)',
+    "sig1=1",
+]
 COMPONENTS = ['"@method";req', '"@query-param";name="a%20b"', "content-type", '"x";key="a"', '"x";sf;bs;tr', "@status"]
 
 
@@ -84,6 +93,8 @@ def of_fields() -> Iterator[Seed]:
         yield "digest", name, f'{value}\n{{"hello": "world"}}'.encode()
     for number, value in enumerate(WANTED):
         yield "want_content_digest", f"wanted-{number}", value.encode()
+    for number, value in enumerate(ASKED):
+        yield "accept_signature", f"asked-{number}", value.encode()
     for number, value in enumerate(COMPONENTS):
         yield "component", f"component-{number}", value.encode()
 

@@ -21,13 +21,16 @@ from wimse.httpsig import (
     CONTENT_DIGEST,
     REPR_DIGEST,
     WANT_CONTENT_DIGEST,
+    AnswerPolicy,
     ComponentIdentifier,
     DigestVerifier,
     Fields,
     Request,
     Response,
+    answer,
     collected,
     held_back,
+    parse_accept_signature,
     parse_http1,
     parse_signatures,
     parse_want_digest,
@@ -61,6 +64,13 @@ REQUEST: Final = Request(
     fields=Fields([("Content-Type", "text/plain"), ("Signature-Input", 'a=("@method")'), ("Signature", "a=:AAAA:")]),
 )
 NOW: Final = 1_700_000_000
+POLICY: Final = AnswerPolicy(
+    signers={"issuer": ISSUER},
+    default_keyid="issuer",
+    components=frozenset(map(ComponentIdentifier.parse, ("@status", "@path", '"@method";req', "content-type"))),
+    tags=frozenset({None, "app"}),
+    chosen_nonce=True,
+)
 
 
 def target(function: Target) -> Target:
@@ -97,6 +107,20 @@ def signature_fields(data: bytes) -> None:
             for signed in (REQUEST, Response(status=200, fields=fields)):
                 with suppress(Refused):
                     signature_base(each.input, signed, REQUEST if isinstance(signed, Response) else None)
+
+
+@target
+def accept_signature(data: bytes) -> None:
+    """Accept-Signature, in a request and in a response: nothing is signed but what the policy allows."""
+    for kind, signed in ((Request, Response(status=200, fields=REQUEST.fields)), (Response, REQUEST)):
+        with suppress(Refused):
+            fields = Fields.from_bytes([(b"accept-signature", data)])
+            carrier = Request(method="GET", target="/", fields=fields)
+            asked = parse_accept_signature(carrier if kind is Request else Response(status=200, fields=fields))
+            made = answer(signed, asked, POLICY, now=NOW, request=REQUEST if kind is Request else None)
+            labels = {each.label for each in asked}
+            for each in parse_signatures(made.fields):
+                assert each.label not in labels or POLICY.components.issuperset(each.input.components)
 
 
 @target
