@@ -34,7 +34,7 @@ from tests.authentication.forge import (
     wit_claims,
 )
 from wimse.authentication import Authenticator
-from wimse.credentials import TokenSettings, TrustBundle, TrustBundles, TrustDomain, UnverifiedWIT
+from wimse.credentials import TokenSettings, TrustBundle, TrustBundles, TrustDomain, UnverifiedWIT, sign_compact
 from wimse.errors import Reason, Refused
 from wimse.keys import EDDSA, PrivateKey, Signer, b64url_encode
 from wimse.testing import InMemoryTrustDomain
@@ -539,12 +539,17 @@ def changed_jwk(alg: object) -> dict[str, object]:
 
 def test_eddsa_is_refused_for_spiffe(authenticate: Authenticate) -> None:
     """WT-11: neither for the WIT nor for the proof."""
-    issuer = InMemoryTrustDomain(algorithm=EDDSA)
-    request = forge_request(issuer.credential("/caller", now=NOW))
-    server = entrance(bundles=issuer.bundles)
-    assert reason_of(authenticate, server, request, CONTENT, NOW) is Reason.TOKEN_ALGORITHM
-    request = forge_request(DOMAIN.credential("/caller", now=NOW, key=PrivateKey.generate(EDDSA)))
-    assert reason_of(authenticate, entrance(), request, CONTENT, NOW) is Reason.TOKEN_CONFIRMATION
+    edwards, other = PrivateKey.generate(EDDSA, kid="k"), PrivateKey.generate(kid="k")
+    claims = dict(UnverifiedWIT.parse(CALLER.wit).jws.claims)
+    confirming = {**claims, "cnf": {"jwk": edwards.public_key.to_jwk()}}
+    for issuing, signed, reason in (
+        (edwards, claims, Reason.TOKEN_ALGORITHM),
+        (other, confirming, Reason.TOKEN_CONFIRMATION),
+    ):
+        # By hand: `issue_wit` writes no such token.
+        request = forge_request(wit=sign_compact({"typ": "wit+jwt"}, signed, issuing))
+        bundle = TrustBundle(trust_domain=DOMAIN.bundle.trust_domain, wit_keys=(issuing.public_key,))
+        assert reason_of(authenticate, entrance(bundles=TrustBundles(bundle)), request, CONTENT, NOW) is reason
 
 
 def test_eddsa_is_accepted_for_wimse(authenticate: Authenticate) -> None:

@@ -12,7 +12,14 @@ from tests.cli.support import Outcome, Run, process
 from wimse.authentication import Authenticator, any_trusted
 from wimse.credentials import WorkloadCredential
 from wimse.httpsig import Fields, Request, Response
-from wimse.profiles.http_signature import REVISION_07, SignatureSettings, SignedRequest, sign_request
+from wimse.profiles.http_signature import (
+    REVISION_06,
+    REVISION_07,
+    Revision,
+    SignatureSettings,
+    SignedRequest,
+    sign_request,
+)
 from wimse.stores.memory import MemoryReplayStore
 from wimse.testing import InMemoryTrustDomain
 
@@ -42,19 +49,32 @@ class Exchange:
     client: WorkloadCredential
     server: WorkloadCredential
 
-    def request(self, *, body: bytes = BODY, must_be_signed: bool = True, nonce: str = "abcd1111") -> SignedRequest:
+    def request(
+        self,
+        *,
+        body: bytes = BODY,
+        must_be_signed: bool = True,
+        nonce: str = "abcd1111",
+        revision: Revision = REVISION_07,
+    ) -> SignedRequest:
         fields = [("Host", "orders.example"), ("Content-Type", "application/json"), ("Authorization", "Bearer x")]
         head = Request(method="POST", target="/items?a=1", authority="orders.example", fields=Fields(fields))
         sent = sign_request(
-            head, body, self.client, revision=REVISION_07, settings=SETTINGS, now=NOW, nonce=nonce,
+            head, body, self.client, revision=revision, settings=SETTINGS, now=NOW, nonce=nonce,
             require_signed_response=must_be_signed,
         )  # fmt: skip
         self.write("request.http", to_bytes(sent.request, body))
         return sent
 
-    def response(self, sent: SignedRequest, *, body: bytes = b"done", status: int = 200) -> None:
+    def response(
+        self, sent: SignedRequest, *, body: bytes = b"done", status: int = 200, revision: Revision = REVISION_07
+    ) -> None:
         entrance = Authenticator(
-            bundles=self.domain.bundles, audience=AUDIENCE, replay=MemoryReplayStore(), policy=any_trusted
+            bundles=self.domain.bundles,
+            audience=AUDIENCE,
+            replay=MemoryReplayStore(),
+            policy=any_trusted,
+            revision=revision,
         )
         content = BODY if "content-digest" in sent.request.fields else b""
         caller = entrance.authenticate(sent.request, content, now=NOW)
@@ -115,6 +135,17 @@ def test_a_response_is_judged_as_its_client_would(exchange: Exchange) -> None:
     assert document["identity"] == "spiffe://example.com/orders"
     assert document["parameters"]["wimse-req-nonce"] == "abcd1111"
     assert document["covered"]["@path;req"] == "/items"
+
+
+@pytest.mark.parametrize(("made", "other"), [(REVISION_06, REVISION_07), (REVISION_07, REVISION_06)])
+def test_each_revision_is_accepted_under_its_own_name_only(exchange: Exchange, made: Revision, other: Revision) -> None:
+    """HS-38: what differs between 06 and 07 is what is covered."""
+    exchange.response(exchange.request(revision=made), revision=made)
+    for judge in (exchange.judge_request, exchange.judge_response):
+        accepted = judge("--revision", made.name)
+        assert (accepted.status, accepted.document["revision"]) == (0, made.name)
+        refused = judge("--revision", other.name)
+        assert (refused.status, refused.document["reason"]) == (1, "component_not_covered")
 
 
 def test_a_response_to_another_request_is_refused(exchange: Exchange) -> None:

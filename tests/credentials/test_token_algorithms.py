@@ -13,7 +13,7 @@ from wimse.credentials.jws import sign_compact
 from wimse.credentials.jwt_svid import issue_jwt_svid, verify_jwt_svid
 from wimse.credentials.wit import UnverifiedWIT, issue_wit, verify_wit
 from wimse.errors import Reason
-from wimse.keys import RS256, PrivateKey, b64url_encode
+from wimse.keys import RS256, PrivateKey, PublicKey, b64url_encode
 
 SPIFFE, WIMSE = TrustDomain("spiffe", "example.org"), TrustDomain("wimse", "example.org")
 FOR_SPIFFE = [name for name in PRIVATE if not name.startswith("Ed")]
@@ -52,10 +52,19 @@ def test_a_wit_is_issued_and_verified(name: str) -> None:
         judge(SPIFFE, name, wit(SPIFFE, name))
         judge(SPIFFE, "ES256", wit(SPIFFE, "ES256", PRIVATE[name].public_key if name != "ES256" else None))
         return
+    for issuing, key in ((name, WORKLOAD), ("ES256", PRIVATE[name].public_key)):
+        with pytest.raises(ValueError, match="not one for WITs of this scheme"):
+            wit(SPIFFE, issuing, key)
     with refused(Reason.TOKEN_ALGORITHM):
-        judge(SPIFFE, name, wit(SPIFFE, name))
+        judge(SPIFFE, name, forged(name, WORKLOAD))
     with refused(Reason.TOKEN_CONFIRMATION):
-        judge(SPIFFE, "ES256", wit(SPIFFE, "ES256", PRIVATE[name].public_key))
+        judge(SPIFFE, "ES256", forged("ES256", PRIVATE[name].public_key))
+
+
+def forged(issuing: str, key: PublicKey) -> str:
+    """A token of a SPIFFE workload that `issue_wit` would not write."""
+    claims = {"sub": str(subject(SPIFFE)), "exp": 400, "iat": 100, "jti": "t", "cnf": {"jwk": key.to_jwk()}}
+    return sign_compact({"typ": "wit+jwt"}, claims, PRIVATE[issuing].with_kid("k"))
 
 
 def confirmed(jwk: dict[str, object]) -> str:

@@ -8,7 +8,7 @@ from wimse.authentication.needs import BundleLookup, answer_with, answer_with_as
 from wimse.authentication.result import MADE_BY_AUTHENTICATION, AuthenticatedWorkload
 from wimse.authentication.rules import PeerRule
 from wimse.authentication.server import verified_wit
-from wimse.credentials import TokenSettings, WorkloadSource
+from wimse.credentials import TokenSettings, VerifiedWITCache, WorkloadSource
 from wimse.errors import Reason, Refused
 from wimse.httpsig import DEFAULT_LIMITS, Flow, Limits, Request, Response, check_content_digest, run, run_async
 from wimse.profiles.http_signature import (
@@ -67,6 +67,7 @@ class ClientAuthenticator:
         self._settings = settings or SignatureSettings()
         self._token_settings = token_settings or TokenSettings()
         self._limits = limits
+        self._known = VerifiedWITCache(self._token_settings.max_cached_tokens)
 
     def sign(self, request: Request, content: bytes, *, now: int, nonce: str) -> SignedRequest:
         """Sign a request, anew for each time that it is sent.
@@ -129,7 +130,7 @@ class ClientAuthenticator:
             if sent.response_must_be_signed:
                 raise Refused(Reason.RESPONSE_UNSIGNED, "the response is not signed, and had to be")
             return None
-        wit = yield from verified_wit(response.fields, now, self._token_settings)
+        wit = yield from verified_wit(response.fields, now, self._token_settings, self._known)
         signature = verify_signature(
             response,
             wit,

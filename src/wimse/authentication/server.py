@@ -33,6 +33,7 @@ from wimse.credentials import (
     TrustDomain,
     UnverifiedWIT,
     VerifiedWIT,
+    VerifiedWITCache,
     WorkloadCredential,
     WorkloadSource,
     verify_wit,
@@ -94,6 +95,7 @@ class Authenticator:
         self._settings = settings or SignatureSettings()
         self._token_settings = token_settings or TokenSettings()
         self._limits = limits
+        self._known = VerifiedWITCache(self._token_settings.max_cached_tokens)
 
     def authenticate(self, request: Request, content: bytes, *, now: int) -> AuthenticatedWorkload:
         """Say who sent the request; with bundles and a replay store that answer at once.
@@ -115,7 +117,7 @@ class Authenticator:
 
     def flow(self, request: Request, content: bytes, *, now: int) -> Flow[AuthenticatedWorkload]:
         """The steps, as a generator that yields `NeedBundle` and `ClaimNonce`; arguments as `authenticate`."""
-        wit = yield from verified_wit(request.fields, now, self._token_settings)  # 1
+        wit = yield from verified_wit(request.fields, now, self._token_settings, self._known)  # 1
         signature = verify_signature(  # 2
             request, wit, revision=self._revision, settings=self._settings, limits=self._limits, now=now
         )
@@ -176,14 +178,30 @@ class Authenticator:
         )
 
 
-def verified_wit(fields: Fields, now: int, settings: TokenSettings) -> Flow[VerifiedWIT]:
-    """Take the WIT out of a message and verify it; yields one `NeedBundle`.
+def verified_wit(fields: Fields, now: int, settings: TokenSettings, known: VerifiedWITCache) -> Flow[VerifiedWIT]:
+    """Take the WIT out of a message and verify it, unless the same bundle has done so before; yields one `NeedBundle`.
+
+    Args:
+        fields: of the message.
+        now: seconds since 1970.
+        settings: leeway and longest life.
+        known: the tokens that were verified with these settings; this one is added.
 
     Raises:
         Refused: with the reason of the first step of workload-creds §5.1.4 that fails.
     """
-    unverified = UnverifiedWIT.parse(wit_of(fields))
-    bundle = yield NeedBundle(unverified.trust_domain)
+    text = wit_of(fields)
+    before = known.find(text)
+    if before is not None:
+        bundle = yield NeedBundle(before.wit.identity.trust_domain)
+        if isinstance(bundle, TrustBundle) and (wit := before.verified_by(bundle, now, settings)) is not None:
+            return wit
+        unverified = UnverifiedWIT.parse(text)
+    else:
+        unverified = UnverifiedWIT.parse(text)
+        bundle = yield NeedBundle(unverified.trust_domain)
     if not isinstance(bundle, TrustBundle):
         raise Refused(Reason.TRUST_DOMAIN_UNKNOWN, "the WIT's trust domain is not one that is trusted")
-    return verify_wit(unverified, bundle, now=now, settings=settings)
+    verified = verify_wit(unverified, bundle, now=now, settings=settings)
+    known.remember(verified, bundle)
+    return verified

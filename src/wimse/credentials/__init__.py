@@ -11,6 +11,7 @@ from wimse.credentials.identifier import TrustDomain, WorkloadIdentifier
 from wimse.credentials.jws import UnverifiedJWS, sign_compact
 from wimse.credentials.jwt_svid import VerifiedJWTSVID, issue_jwt_svid, jwt_svid_trust_domain, verify_jwt_svid
 from wimse.credentials.wit import WIT_FIELD, WIT_TYPE, UnverifiedWIT, VerifiedWIT, issue_wit, verify_wit
+from wimse.credentials.wit_cache import KnownWIT, VerifiedWITCache
 from wimse.credentials.workload import WorkloadCredential, WorkloadSnapshot, WorkloadSource
 from wimse.credentials.x509_svid import issue_x509_authority, issue_x509_svid
 
@@ -20,6 +21,7 @@ __all__ = [
     "WIT_SVID",
     "WIT_TYPE",
     "X509_SVID",
+    "KnownWIT",
     "TokenSettings",
     "TrustBundle",
     "TrustBundles",
@@ -28,6 +30,7 @@ __all__ = [
     "UnverifiedWIT",
     "VerifiedJWTSVID",
     "VerifiedWIT",
+    "VerifiedWITCache",
     "WorkloadCredential",
     "WorkloadIdentifier",
     "WorkloadSnapshot",

@@ -205,8 +205,8 @@ def _usable_key(entry: Mapping[str, object], trust_domain: TrustDomain) -> list[
         unsaid = entry.get("kty") == "RSA" and "alg" not in entry
         key = PublicKey.from_jwk(entry, algorithm=RS256 if unsaid else None)
     except Refused as refused:
-        # §4.1.3: unknown key types are ignored, so that a domain can introduce new ones.
-        if refused.reason is Reason.KEY_UNSUPPORTED:
+        # §4.1.3: unknown key types are ignored, so that a domain can introduce new ones; and so are new algorithms.
+        if refused.reason in (Reason.KEY_UNSUPPORTED, Reason.ALGORITHM_NOT_ALLOWED):
             return []
         raise
     if key.kid is None and trust_domain.scheme == "spiffe":

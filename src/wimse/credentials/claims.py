@@ -23,19 +23,25 @@ class TokenSettings:
         leeway: how far our clock may be ahead of the issuer's. Default 30 s, at most 120 s.
         max_lifetime: longest life accepted, from issue to expiry and from now to expiry. Default 24 h
             (workload-creds §9.2.1: hours).
+        max_cached_tokens: verified WITs that are remembered until they expire or their bundle changes; 0 for none.
+            Default 4,096.
 
     Raises on construction:
-        ConfigurationError: for a leeway that is negative or above 120 s, or a lifetime that is not positive.
+        ConfigurationError: for a leeway that is negative or above 120 s, a lifetime that is not positive, or a
+            negative number of tokens.
     """
 
     leeway: timedelta = timedelta(seconds=30)
     max_lifetime: timedelta = timedelta(hours=24)
+    max_cached_tokens: int = 4_096
 
     def __post_init__(self) -> None:
         if not timedelta(0) <= self.leeway <= MAX_LEEWAY:
             raise ConfigurationError(f"leeway must be between 0 and {MAX_LEEWAY.seconds} seconds")
         if self.max_lifetime <= timedelta(0):
             raise ConfigurationError("max_lifetime must be positive")
+        if self.max_cached_tokens < 0:
+            raise ConfigurationError("max_cached_tokens must not be negative")
 
 
 def required_time(claims: Mapping[str, object], name: str) -> int:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from types import MappingProxyType
+from typing import Final
 
 from wimse.credentials.bundle import TrustBundle
 from wimse.credentials.claims import TokenSettings, check_times
@@ -15,6 +16,8 @@ from wimse.keys import Signer
 from wimse.keys.algorithms import algorithm_of_jose_name
 
 __all__ = ["VerifiedJWTSVID", "issue_jwt_svid", "jwt_svid_trust_domain", "verify_jwt_svid"]
+
+_MADE_BY_VERIFICATION: Final = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,12 @@ class VerifiedJWTSVID:
     identity: WorkloadIdentifier
     expires_at: int
     claims: Mapping[str, object] = field(repr=False)
+    # Not kept: what is kept could be handed on, and `dataclasses.replace` would.
+    _made_by: InitVar[object] = None
+
+    def __post_init__(self, _made_by: object) -> None:
+        if _made_by is not _MADE_BY_VERIFICATION:
+            raise TypeError("a VerifiedJWTSVID is made by verify_jwt_svid only")
 
 
 def issue_jwt_svid(
@@ -100,7 +109,7 @@ def verify_jwt_svid(
         raise Refused(Reason.TOKEN_SIGNATURE_INVALID, "the JWT-SVID's signature does not verify") from None
     expires_at = check_times(jws.claims, now, settings or TokenSettings())
     _check_audience(jws.claims.get("aud"), audience)
-    return VerifiedJWTSVID(identity, expires_at, MappingProxyType(dict(jws.claims)))
+    return VerifiedJWTSVID(identity, expires_at, MappingProxyType(dict(jws.claims)), _made_by=_MADE_BY_VERIFICATION)
 
 
 def _subject(jws: UnverifiedJWS) -> WorkloadIdentifier:

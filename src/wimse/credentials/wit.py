@@ -226,8 +226,9 @@ def issue_wit(
         The token.
 
     Raises:
-        ValueError: when it expires before it is issued, when the issuing key has no kid, or when the workload's
-            key is the issuing key (workload-creds §9.4: a key is bound to one identifier).
+        ValueError: when it expires before it is issued, when the issuing key has no kid, when the workload's
+            key is the issuing key (workload-creds §9.4: a key is bound to one identifier), or when one of both has an
+            algorithm that the subject's scheme does not permit (WIT-SVID §2.3, §3.2).
     """
     if expires_at <= issued_at:
         raise ValueError("a WIT expires after it is issued")
@@ -236,6 +237,9 @@ def issue_wit(
     # By what they are, not by what they are for: one RSA key can be two, for PS256 and for RS256.
     if signer.public_key.thumbprint() == workload_key.thumbprint():
         raise ValueError("the workload's key is the issuing key")
+    spiffe = subject.trust_domain.scheme == "spiffe"
+    if not all(_is_permitted(each.algorithm.jose_name, spiffe=spiffe) for each in (signer.public_key, workload_key)):
+        raise ValueError("a key's algorithm is not one for WITs of this scheme")
     jwk = workload_key.with_kid(None).to_jwk()
     claims = {
         **(other_claims or {}),

@@ -1,6 +1,6 @@
 """WIMSE workload-to-workload authentication with HTTP Message Signatures (draft-ietf-wimse-http-signature).
 
-Implements revision 07. A draft: revisions are values, and a verifier accepts the ones it was configured for.
+Implements revisions 07 and 06. A draft: revisions are values, and a verifier accepts the ones it was configured for.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from wimse.profiles.http_signature.making import SignedRequest, default_audience
 from wimse.profiles.http_signature.revision import (
     AUDIENCE,
     REQUEST_NONCE,
+    REVISION_06,
     REVISION_07,
     REVISIONS,
     SIGN_RESPONSE,
@@ -21,6 +22,7 @@ __all__ = [
     "AUDIENCE",
     "REQUEST_NONCE",
     "REVISIONS",
+    "REVISION_06",
     "REVISION_07",
     "SIGN_RESPONSE",
     "Revision",

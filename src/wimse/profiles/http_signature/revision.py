@@ -6,14 +6,14 @@ A new revision is a new value and its vectors; no code asks which revision it is
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
 
 from wimse.credentials import WIT_FIELD
 from wimse.httpsig import CONTENT_DIGEST, ComponentIdentifier
 
-__all__ = ["AUDIENCE", "REQUEST_NONCE", "REVISIONS", "REVISION_07", "SIGN_RESPONSE", "Revision"]
+__all__ = ["AUDIENCE", "REQUEST_NONCE", "REVISIONS", "REVISION_06", "REVISION_07", "SIGN_RESPONSE", "Revision"]
 
 AUDIENCE: Final = "wimse-aud"
 SIGN_RESPONSE: Final = "wimse-sign-response"
@@ -76,4 +76,14 @@ REVISION_07: Final = Revision(
     response_forbidden=(*_FORBIDDEN, AUDIENCE, SIGN_RESPONSE),
 )
 
-REVISIONS: Final[Mapping[str, Revision]] = MappingProxyType({each.name: each for each in (REVISION_07,)})
+# The request target as it is sent, in place of its path and its query. §3 of 06 says nothing of how a signature is
+# found; its tag is required there too, so that it is found by the tag.
+REVISION_06: Final = replace(
+    REVISION_07,
+    name="06",
+    document="draft-ietf-wimse-http-signature-06",
+    request_components=_identifiers("@method", "@request-target", WIT_FIELD),
+    response_components=_identifiers("@status", '"@method";req', '"@request-target";req', WIT_FIELD),
+)
+
+REVISIONS: Final[Mapping[str, Revision]] = MappingProxyType({each.name: each for each in (REVISION_07, REVISION_06)})

@@ -1,0 +1,84 @@
+"""Verified WITs, so that a workload's next message does not cost another verification of the same token.
+
+A workload sends its WIT with every message until it renews it. What is kept is kept under the hash of the token and
+together with the bundle that verified it: a bundle that was exchanged, be it for one that no longer has the key, has
+verified nothing. Times are not remembered but checked again at each use.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import NamedTuple
+
+from wimse.credentials.bundle import TrustBundle
+from wimse.credentials.claims import TokenSettings, check_times
+from wimse.credentials.wit import VerifiedWIT
+
+__all__ = ["KnownWIT", "VerifiedWITCache"]
+
+
+class KnownWIT(NamedTuple):
+    """A WIT that was verified before.
+
+    Attributes:
+        wit: the token.
+        bundle: what verified it.
+    """
+
+    wit: VerifiedWIT
+    bundle: TrustBundle
+
+    def verified_by(self, bundle: TrustBundle, now: int, settings: TokenSettings) -> VerifiedWIT | None:
+        """The token as `verify_wit` would give it now, or None when that has to be asked.
+
+        Args:
+            bundle: that of the token's trust domain, now.
+            now: seconds since 1970.
+            settings: the same that it was verified with.
+
+        Raises:
+            Refused: `token_expired`, `token_not_yet_valid` or `token_lifetime`, as `verify_wit` would at `now`.
+        """
+        if bundle is not self.bundle:  # the very object: bundles do not change, they are exchanged
+            return None
+        check_times(self.wit.claims, now, settings)
+        return self.wit
+
+
+class VerifiedWITCache:
+    """A bounded number of verified WITs, found by their text.
+
+    Two generations: when the young one is full it becomes the old one, and what was old is forgotten unless it was
+    used since. Nothing is ever looked for or counted by walking, and each step is one operation of a dictionary: two
+    threads can at worst forget an entry, which costs a verification, and cannot find a wrong one.
+    """
+
+    def __init__(self, max_entries: int) -> None:
+        """Keep at most `max_entries`; 0 keeps none."""
+        self._most_young = max_entries // 2 if max_entries > 1 else max_entries
+        self._young: dict[bytes, KnownWIT] = {}
+        self._old: dict[bytes, KnownWIT] = {}
+        self._generations = min(max_entries, 2)
+
+    def find(self, text: str) -> KnownWIT | None:
+        """The token of exactly this text, if it is known."""
+        # Not ASCII is no token; the parser will say so.
+        key = sha256(text.encode("utf-8", "surrogatepass")).digest()
+        known = self._young.get(key)
+        if known is None and (known := self._old.get(key)) is not None:
+            self._keep(key, known)
+        return known
+
+    def remember(self, wit: VerifiedWIT, bundle: TrustBundle) -> None:
+        """Keep a token that `bundle` has just verified."""
+        self._keep(sha256(wit.text.encode("utf-8")).digest(), KnownWIT(wit, bundle))
+
+    def _keep(self, key: bytes, known: KnownWIT) -> None:
+        if not self._generations:
+            return
+        if len(self._young) >= self._most_young:
+            self._old, self._young = (self._young if self._generations == 2 else {}), {}
+        self._young[key] = known
+
+    def __len__(self) -> int:
+        return len(self._young) + len(self._old)

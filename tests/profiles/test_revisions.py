@@ -1,0 +1,154 @@
+"""Revisions 06 and 07: each a value, never mixed; and every byte that a request's proof covers, changed in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from tests import vectors
+from tests.refusals import refused
+from wimse.authentication import Authenticator, any_trusted
+from wimse.errors import Reason, Refused
+from wimse.httpsig import (
+    Fields,
+    Request,
+    Requirements,
+    VerifiedSignature,
+    check_content_digest,
+    parse_http1,
+    run,
+    verify,
+    with_fields,
+)
+from wimse.keys import PublicKey
+from wimse.profiles.http_signature import REVISION_06, REVISION_07, Revision, SignatureSettings, sign_request
+from wimse.stores.memory import MemoryReplayStore
+from wimse.testing import InMemoryTrustDomain
+
+NOW, AUDIENCE, BODY = 1_788_298_930, "https://orders.example/items", b'{"flavor": "vanilla"}'
+DOMAIN = InMemoryTrustDomain("spiffe://example.com")
+CALLER = DOMAIN.credential("/client", now=NOW)
+HEAD = Request(
+    method="POST",
+    target="/items?a=1",
+    authority="orders.example",
+    fields=Fields([("Content-Type", "application/json"), ("Authorization", "Bearer x")]),
+)
+DRAFTS = {"06": "wimse/http-signature-06.json", "07": "wimse/http-signature-07.json"}
+EACH = pytest.mark.parametrize("revision", [REVISION_06, REVISION_07], ids=lambda each: each.name)
+
+
+def signed(revision: Revision) -> Request:
+    return sign_request(
+        HEAD,
+        BODY,
+        CALLER,
+        revision=revision,
+        settings=SignatureSettings(),
+        now=NOW,
+        nonce="abcd1111",
+        audience=AUDIENCE,
+    ).request
+
+
+def judge(request: Request, content: bytes, revision: Revision) -> str:
+    entrance = Authenticator(
+        bundles=DOMAIN.bundles, audience=AUDIENCE, replay=MemoryReplayStore(), policy=any_trusted, revision=revision
+    )
+    return entrance.authenticate(request, content, now=NOW).revision
+
+
+def judge_example(draft: str, name: str, revision: Revision) -> VerifiedSignature:
+    """One of the drafts' messages by the coverage and the parameters of a revision; its key is the WIT's cnf."""
+    case = next(each for each in vectors.load(DRAFTS[draft])["cases"] if each["id"] == name)
+    read = parse_http1(case["message"].encode())
+    answered = parse_http1(case["request"].encode()).message if name == "response" else None
+    assert answered is None or isinstance(answered, Request)
+    of_request = name == "request"
+    requirements = Requirements(
+        tag=revision.tag,
+        components=revision.request_components if of_request else revision.response_components,
+        components_if_present=revision.request_if_present if of_request else revision.response_if_present,
+        parameters=revision.request_parameters if of_request else revision.response_parameters,
+        forbidden_parameters=revision.request_forbidden if of_request else revision.response_forbidden,
+        parameter_types=revision.parameter_types,
+    )
+    key = PublicKey.from_jwk(case["key"])
+    verified = run(verify(read.message, requirements, now=case["now"], request=answered), lambda _: key)
+    check_content_digest(read.message.fields, read.content)
+    return verified
+
+
+@EACH
+@pytest.mark.parametrize("name", ["request", "response"])
+@pytest.mark.parametrize("draft", DRAFTS)
+def test_the_examples_of_a_draft_satisfy_their_own_revision_only(draft: str, name: str, revision: Revision) -> None:
+    """HS-01, HS-38: @request-target in 06; @path and @query in 07."""
+    if draft == revision.name:
+        assert judge_example(draft, name, revision).parameters["tag"] == revision.tag
+    else:
+        with refused(Reason.COMPONENT_NOT_COVERED):
+            judge_example(draft, name, revision)
+
+
+@EACH
+def test_a_request_satisfies_its_own_revision_only(revision: Revision) -> None:
+    assert judge(signed(revision), BODY, revision) == revision.name
+    other = REVISION_06 if revision is REVISION_07 else REVISION_07
+    with refused(Reason.COMPONENT_NOT_COVERED):
+        judge(signed(revision), BODY, other)
+
+
+@EACH
+def test_a_signature_that_covers_what_both_ask_satisfies_both(revision: Revision) -> None:
+    both = replace(
+        REVISION_07, request_components=(*REVISION_07.request_components, *REVISION_06.request_components[1:2])
+    )
+    assert judge(signed(both), BODY, revision) == revision.name
+
+
+def changed(text: str) -> Iterator[str]:
+    """The text with one character after the other replaced by its neighbour."""
+    for position, character in enumerate(text):
+        yield text[:position] + chr(ord(character) ^ 1) + text[position + 1 :]
+
+
+def mutations(request: Request) -> Iterator[tuple[str, Request]]:
+    for name in ("method", "target"):
+        for value in changed(getattr(request, name)):
+            parts = {"method": request.method, "target": request.target, name: value}
+            try:
+                head = replace(request, method=parts["method"], target=parts["target"])
+            except Refused:
+                continue  # no request at all
+            yield name, head
+    for number, (name, value) in enumerate(request.fields):
+        for other in changed(value):
+            lines = list(request.fields)
+            lines[number] = (name, other)
+            try:
+                fields = Fields(lines)
+            except Refused:
+                continue
+            yield name, with_fields(request, fields)
+
+
+@EACH
+def test_any_changed_byte_of_a_request_is_refused(revision: Revision) -> None:
+    """HS-01 to HS-07: method, target, every field that is covered, every parameter, the signature and the token."""
+    request, tried = signed(revision), 0
+    for name, other in mutations(request):
+        tried += 1
+        try:
+            judge(other, BODY, revision)
+        except Refused:
+            continue
+        pytest.fail(f"a changed byte of {name} was accepted")
+    assert tried > 900
+    for position in range(len(BODY)):
+        content = bytearray(BODY)
+        content[position] ^= 1
+        with refused(Reason.DIGEST_MISMATCH):
+            judge(request, bytes(content), revision)
