@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import tracemalloc
+from base64 import b64encode
 from collections.abc import Iterator
 
 import pytest
@@ -22,9 +23,11 @@ from wimse.httpsig import (
     Limits,
     check_repr_digest,
     content_digest,
+    digest_fields,
     parse_digests,
     repr_digest,
 )
+from wimse.httpsig.limits import DEFAULT_LIMITS
 
 BODY = b'{"hello": "world"}\n'
 # RFC 9530 appendix B.1, B.2 and B.3
@@ -383,3 +386,26 @@ def test_no_content_at_all_may_be_what_is_permitted() -> None:
     verifier.finish()
     with refused(Reason.BODY_TOO_LARGE):
         DigestVerifier(Fields(), required=False, max_bytes=0).update(b"x")
+
+
+@given(
+    st.one_of(
+        st.text(alphabet="sha-256=:,; \tAQ/+z09*_.", max_size=40),
+        st.builds(
+            lambda name, value, at, new: (text := f"{name}=:{value}:")[:at] + new + text[at + 1 :],
+            st.sampled_from(["sha-256", "sha-512", "*x", "Sha", "9"]),
+            st.binary(max_size=9).map(lambda data: b64encode(data).decode("ascii")),
+            st.integers(min_value=0, max_value=24),
+            st.text(alphabet="=:AB/ ,;x", max_size=2),
+        ),
+    )
+)
+def test_the_reader_of_one_member_reads_what_the_parser_reads(text: str) -> None:
+    scanned = digest_fields._scan(text)
+    if scanned is not None:
+        assert scanned == digest_fields._parse(text, "Content-Digest", DEFAULT_LIMITS)
+
+
+@given(st.binary(max_size=70), st.sampled_from(["sha-256", "sha-512", "md5"]))
+def test_the_usual_form_is_read_without_the_parser(value: bytes, name: str) -> None:
+    assert digest_fields._scan(f"{name}=:{b64encode(value).decode('ascii')}:") == {name: value}

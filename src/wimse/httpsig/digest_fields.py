@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import binascii
+import re
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
@@ -16,6 +18,8 @@ __all__ = ["CONTENT_DIGEST", "REPR_DIGEST", "name_as_written", "parse_digests"]
 CONTENT_DIGEST: Final = "content-digest"
 REPR_DIGEST: Final = "repr-digest"
 _WRITTEN: Final[Mapping[str, str]] = {CONTENT_DIGEST: "Content-Digest", REPR_DIGEST: "Repr-Digest"}
+# One member as every signer writes it: most messages have no other form.
+_ONE_MEMBER: Final = re.compile(r"([a-z*][a-z0-9_.*-]*+)=:([A-Za-z0-9+/]*+={0,2}):", re.ASCII)
 _WITHOUT_SPACE: Final = {ord(" "): None, ord("\t"): None}
 
 
@@ -54,7 +58,24 @@ def parse_digests(
         return None
     if len(text) > limits.max_field_bytes:
         raise Refused(Reason.FIELD_TOO_LARGE, f"{written} is longer than {limits.max_field_bytes} bytes")
+    return _scan(text) or _parse(text, written, limits)
 
+
+def _scan(text: str) -> dict[str, bytes] | None:
+    """Read a single member in canonical form, as `_parse` would; None leaves it to that."""
+    found = _ONE_MEMBER.fullmatch(text)
+    if found is None:
+        return None
+    try:
+        value = binascii.a2b_base64(found[2], strict_mode=True)
+    except binascii.Error:
+        return None
+    if binascii.b2a_base64(value, newline=False).decode("ascii") != found[2]:
+        return None
+    return {found[1]: value}
+
+
+def _parse(text: str, written: str, limits: Limits) -> dict[str, bytes]:
     def refuse_duplicate(_: str, __: str) -> None:
         # Structured fields let the last one win; a second reader may take the first.
         raise Refused(Reason.DIGEST_UNUSABLE, f"{written} has a member twice")

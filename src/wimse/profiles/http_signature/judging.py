@@ -23,7 +23,7 @@ from wimse.httpsig import (
     run,
     verify,
 )
-from wimse.keys import PublicKey
+from wimse.keys import Algorithm, PublicKey
 from wimse.profiles.http_signature.making import SignedRequest, check_single_lines
 from wimse.profiles.http_signature.revision import REQUEST_NONCE, Revision
 from wimse.profiles.http_signature.settings import SignatureSettings
@@ -32,6 +32,9 @@ __all__ = ["check_request_nonce", "has_profile_signature", "verify_signature", "
 
 # §7.3.7 of RFC 9421: a signature over signatures proves little, and this profile has no use for it.
 _NEVER_COVERED: Final = frozenset({"signature", "signature-input"})
+# A deployment has one or two revisions and settings; more than this are made anew for each message.
+_MAX_MADE: Final = 64
+_MADE: Final[dict[tuple[int, int, int, bool], tuple[Requirements, Revision, SignatureSettings, Algorithm]]] = {}
 
 
 def wit_of(fields: Fields) -> str:
@@ -89,22 +92,9 @@ def verify_signature(
         Refused: `signature_missing`, or `signature_ambiguous` for two with the tag (§3); whatever
             `httpsig.verify` refuses; `field_duplicated`, `component_forbidden`, `parameter_value`.
     """
-    is_request = isinstance(message, Request)
-    components = revision.request_components if is_request else revision.response_components
-    if_present = revision.request_if_present if is_request else revision.response_if_present
-    check_single_lines(message.fields, (*components, *if_present))
-    requirements = Requirements(
-        tag=revision.tag,
-        components=components,
-        components_if_present=if_present,
-        parameters=revision.request_parameters if is_request else revision.response_parameters,
-        forbidden_parameters=revision.request_forbidden if is_request else revision.response_forbidden,
-        parameter_types=revision.parameter_types,
-        max_lifetime=settings.max_lifetime,
-        leeway=settings.leeway,
-        # §3: the algorithm is the one of cnf.jwk, which is the key's.
-        algorithms=frozenset({wit.key.algorithm}),
-    )
+    requirements = _requirements(revision, settings, wit.key.algorithm, of_request=isinstance(message, Request))
+    check_single_lines(message.fields, requirements.components)
+    check_single_lines(message.fields, requirements.components_if_present)
     flow = verify(message, requirements, now=now, request=request, limits=limits)
 
     def key_of(need: NeedKey) -> PublicKey:
@@ -116,6 +106,32 @@ def verify_signature(
         return wit.key
 
     return run(flow, key_of)
+
+
+def _requirements(
+    revision: Revision, settings: SignatureSettings, algorithm: Algorithm, *, of_request: bool
+) -> Requirements:
+    # Made once for values that are the same for every message. They are found by identity, since to hash a revision
+    # costs more than to make this; and are kept with the answer, so that their identity stays their own.
+    key = id(revision), id(settings), id(algorithm), of_request
+    known = _MADE.get(key)
+    if known is not None:
+        return known[0]
+    made = Requirements(
+        tag=revision.tag,
+        components=revision.request_components if of_request else revision.response_components,
+        components_if_present=revision.request_if_present if of_request else revision.response_if_present,
+        parameters=revision.request_parameters if of_request else revision.response_parameters,
+        forbidden_parameters=revision.request_forbidden if of_request else revision.response_forbidden,
+        parameter_types=revision.parameter_types,
+        max_lifetime=settings.max_lifetime,
+        leeway=settings.leeway,
+        # §3: the algorithm is the one of cnf.jwk, which is the key's.
+        algorithms=frozenset({algorithm}),
+    )
+    if len(_MADE) < _MAX_MADE:
+        _MADE[key] = made, revision, settings, algorithm
+    return made
 
 
 def check_request_nonce(verified: VerifiedSignature, sent: SignedRequest) -> None:
