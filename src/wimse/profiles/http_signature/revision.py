@@ -77,9 +77,9 @@ REVISION_07: Final = Revision(
 )
 
 # The request target as it is sent, in place of its path and its query. §3 of 06 says nothing of how a signature is
-# found; its tag is required there too, so that it is found by the tag. §3 of 06 wants wimse-req-nonce in a response
-# whose signature was asked for, 07 in every signed one; here it is wanted in every one, also under 06: a signed response
-# that nothing ties to its request is refused.
+# found; its tag is required there too, so that it is found by the tag. It wants wimse-req-nonce in a response whose
+# signature was asked for, 07 in every signed one; here every one must have it, under 06 as well: a signed response that
+# nothing ties to its request is refused.
 REVISION_06: Final = replace(
     REVISION_07,
     name="06",
