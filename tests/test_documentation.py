@@ -18,7 +18,7 @@ import pytest
 from tests.ports import free_port
 from tools.command_line_page import PAGE, page
 from wimse.clients.httpx import SigningTransport
-from wimse.credentials import TokenSettings
+from wimse.credentials import TokenSettings, X509Settings
 from wimse.httpsig import Limits
 from wimse.issuer import IssuerSettings
 from wimse.profiles.http_signature import SignatureSettings
@@ -125,6 +125,7 @@ def test_the_page_of_the_command_line_is_what_the_commands_say() -> None:
         Limits,
         SignatureSettings,
         TokenSettings,
+        X509Settings,
         IssuerSettings,
         ServerSettings,
         SourceSettings,

@@ -42,6 +42,7 @@ class ReasonClass(StrEnum):
     AUDIENCE = "audience"
     DIGEST = "digest"
     WIT = "wit"
+    CERTIFICATE = "certificate"
     TRUST = "trust"
     BINDING = "binding"
     LIMIT = "limit"
@@ -143,6 +144,17 @@ class Reason(Enum):
     TOKEN_LIFETIME = ("token_lifetime", ReasonClass.WIT)
     TOKEN_SIGNATURE_INVALID = ("token_signature_invalid", ReasonClass.WIT)
     TOKEN_AUDIENCE = ("token_audience", ReasonClass.AUDIENCE)
+    # certificate: the X.509-SVID or Workload Identity Certificate that carries the identity
+    CERTIFICATE_MISSING = ("certificate_missing", ReasonClass.CERTIFICATE)
+    CERTIFICATE_MALFORMED = ("certificate_malformed", ReasonClass.CERTIFICATE)
+    CERTIFICATE_IDENTITY = ("certificate_identity", ReasonClass.CERTIFICATE)
+    CERTIFICATE_USAGE = ("certificate_usage", ReasonClass.CERTIFICATE)
+    CERTIFICATE_EXPIRED = ("certificate_expired", ReasonClass.CERTIFICATE)
+    CERTIFICATE_NOT_YET_VALID = ("certificate_not_yet_valid", ReasonClass.CERTIFICATE)
+    CERTIFICATE_LIFETIME = ("certificate_lifetime", ReasonClass.CERTIFICATE)
+    CERTIFICATE_HOST_NAME = ("certificate_host_name", ReasonClass.CERTIFICATE)
+    CERTIFICATE_UNTRUSTED = ("certificate_untrusted", ReasonClass.TRUST)
+    CERTIFICATE_CHAIN_TOO_LARGE = ("certificate_chain_too_large", ReasonClass.LIMIT)
     # trust: whose keys
     TRUST_DOMAIN_UNKNOWN = ("trust_domain_unknown", ReasonClass.TRUST)
     KEY_UNKNOWN = ("key_unknown", ReasonClass.TRUST)

@@ -14,6 +14,14 @@ from wimse.credentials.wit import WIT_FIELD, WIT_TYPE, UnverifiedWIT, VerifiedWI
 from wimse.credentials.wit_cache import KnownWIT, VerifiedWITCache
 from wimse.credentials.workload import WorkloadCredential, WorkloadSnapshot, WorkloadSource
 from wimse.credentials.x509_svid import issue_x509_authority, issue_x509_svid
+from wimse.credentials.x509_verification import (
+    CertificatePurpose,
+    UnverifiedX509SVID,
+    VerifiedX509SVID,
+    X509Settings,
+    verify_x509_svid,
+)
+from wimse.credentials.x509_workload import X509Credential, X509Snapshot, X509Source
 
 __all__ = [
     "JWT_SVID",
@@ -21,6 +29,7 @@ __all__ = [
     "WIT_SVID",
     "WIT_TYPE",
     "X509_SVID",
+    "CertificatePurpose",
     "KnownWIT",
     "TokenSettings",
     "TrustBundle",
@@ -28,13 +37,19 @@ __all__ = [
     "TrustDomain",
     "UnverifiedJWS",
     "UnverifiedWIT",
+    "UnverifiedX509SVID",
     "VerifiedJWTSVID",
     "VerifiedWIT",
     "VerifiedWITCache",
+    "VerifiedX509SVID",
     "WorkloadCredential",
     "WorkloadIdentifier",
     "WorkloadSnapshot",
     "WorkloadSource",
+    "X509Credential",
+    "X509Settings",
+    "X509Snapshot",
+    "X509Source",
     "issue_jwt_svid",
     "issue_wit",
     "issue_x509_authority",
@@ -43,4 +58,5 @@ __all__ = [
     "sign_compact",
     "verify_jwt_svid",
     "verify_wit",
+    "verify_x509_svid",
 ]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -10,9 +13,14 @@ from cryptography.hazmat.primitives.asymmetric import ed448, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from wimse.credentials.identifier import TrustDomain, WorkloadIdentifier
+from wimse.errors import ConfigurationError
 from wimse.keys import PrivateKey, PublicKey
 
 __all__ = ["issue_x509_authority", "issue_x509_svid"]
+
+MAX_DNS_NAME: Final = 253  # RFC 1035 §2.3.4
+_LABEL: Final = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_DNS_NAME: Final = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})*", re.ASCII)
 
 
 def issue_x509_authority(trust_domain: TrustDomain, key: PrivateKey, *, not_before: int, not_after: int) -> bytes:
@@ -45,8 +53,9 @@ def issue_x509_svid(
     authority_key: PrivateKey,
     not_before: int,
     not_after: int,
+    dns_names: Sequence[str] = (),
 ) -> bytes:
-    """Make the certificate of a workload (X509-SVID §2, §4).
+    """Make the certificate of a workload (X509-SVID §2, §4; workload-creds §6.1).
 
     Args:
         subject: the workload; its identifier is the only URI SAN.
@@ -55,10 +64,17 @@ def issue_x509_svid(
         authority_key: the CA's key.
         not_before: seconds since 1970.
         not_after: seconds since 1970, not after the CA's own.
+        dns_names: host names under which it is a server, for clients that go by host name (workload-creds §6.1).
 
     Returns:
         The certificate, DER.
+
+    Raises:
+        ConfigurationError: for a DNS name that is not one of ASCII letters, digits, hyphens, underscores and dots, with
+            ``*`` as its leftmost label at most.
     """
+    if any(len(name) > MAX_DNS_NAME or not _DNS_NAME.fullmatch(name) for name in dns_names):
+        raise ConfigurationError("a DNS name of a certificate is malformed")
     issuer = x509.load_der_x509_certificate(authority)
     # X509-SVID §3.1: the subject is not required; then the SAN is critical (RFC 5280 §4.1.2.6).
     builder = _builder(x509.Name([]), workload_key, not_before, not_after).issuer_name(issuer.subject)
@@ -68,9 +84,9 @@ def issue_x509_svid(
         x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]),
         critical=False,
     )
-    builder = builder.add_extension(
-        x509.SubjectAlternativeName([x509.UniformResourceIdentifier(str(subject))]), critical=True
-    )
+    names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(str(subject))]
+    names += [x509.DNSName(name) for name in dns_names]
+    builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=True)
     builder = builder.add_extension(
         x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key.native), critical=False
     )
