@@ -36,6 +36,7 @@ from wimse.httpsig import (
     parse_want_digest,
     signature_base,
     want_digest,
+    with_fields,
 )
 from wimse.keys import PrivateKey, b64url_encode, load_keys, parse_json_object
 from wimse.keys.public import PublicKey
@@ -112,12 +113,14 @@ def signature_fields(data: bytes) -> None:
 @target
 def accept_signature(data: bytes) -> None:
     """Accept-Signature, in a request and in a response: nothing is signed but what the policy allows."""
-    for kind, signed in ((Request, Response(status=200, fields=REQUEST.fields)), (Response, REQUEST)):
+    for carrier, signed, request in (
+        (REQUEST, Response(status=200, fields=REQUEST.fields), REQUEST),
+        (Response(status=200), REQUEST, None),
+    ):
         with suppress(Refused):
             fields = Fields.from_bytes([(b"accept-signature", data)])
-            carrier = Request(method="GET", target="/", fields=fields)
-            asked = parse_accept_signature(carrier if kind is Request else Response(status=200, fields=fields))
-            made = answer(signed, asked, POLICY, now=NOW, request=REQUEST if kind is Request else None)
+            asked = parse_accept_signature(with_fields(carrier, fields))
+            made = answer(signed, asked, POLICY, now=NOW, request=request)
             labels = {each.label for each in asked}
             for each in parse_signatures(made.fields):
                 assert each.label not in labels or POLICY.components.issuperset(each.input.components)

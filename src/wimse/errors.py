@@ -152,7 +152,6 @@ class Reason(Enum):
     CERTIFICATE_EXPIRED = ("certificate_expired", ReasonClass.CERTIFICATE)
     CERTIFICATE_NOT_YET_VALID = ("certificate_not_yet_valid", ReasonClass.CERTIFICATE)
     CERTIFICATE_LIFETIME = ("certificate_lifetime", ReasonClass.CERTIFICATE)
-    CERTIFICATE_HOST_NAME = ("certificate_host_name", ReasonClass.CERTIFICATE)
     CERTIFICATE_UNTRUSTED = ("certificate_untrusted", ReasonClass.TRUST)
     CERTIFICATE_CHAIN_TOO_LARGE = ("certificate_chain_too_large", ReasonClass.LIMIT)
     # trust: whose keys

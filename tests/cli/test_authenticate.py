@@ -15,6 +15,7 @@ from wimse.httpsig import Fields, Request, Response
 from wimse.profiles.http_signature import (
     REVISION_06,
     REVISION_07,
+    REVISIONS,
     Revision,
     SignatureSettings,
     SignedRequest,
@@ -146,6 +147,11 @@ def test_each_revision_is_accepted_under_its_own_name_only(exchange: Exchange, m
         assert (accepted.status, accepted.document["revision"]) == (0, made.name)
         refused = judge("--revision", other.name)
         assert (refused.status, refused.document["reason"]) == (1, "component_not_covered")
+
+
+def test_the_help_names_every_revision(run: Run) -> None:
+    text = run("authenticate", "--help").text
+    assert all(name in text[text.index("--revision") :].splitlines()[0] for name in REVISIONS)
 
 
 def test_a_response_to_another_request_is_refused(exchange: Exchange) -> None:

@@ -1,4 +1,4 @@
-"""Certificates that no honest authority issues, for the tests of certificates and of TLS."""
+"""Certificates that no honest authority issues, for tests."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from wimse.keys import PrivateKey
 
 __all__ = ["BOTH_USAGES", "Node", "authority", "bundle_of", "leaf", "make", "uri", "usage"]
 
+NO_AUTHORITY = x509.BasicConstraints(ca=False, path_length=None)
 BOTH_USAGES = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
 
 
@@ -96,7 +97,7 @@ def leaf(
     now: int,
     key_usage: tuple[x509.KeyUsage, bool] | None = (usage("digital_signature"), True),
     extended: x509.ExtendedKeyUsage | None = BOTH_USAGES,
-    constraints: x509.BasicConstraints | None = x509.BasicConstraints(ca=False, path_length=None),  # noqa: B008
+    constraints: x509.BasicConstraints | None = NO_AUTHORITY,
     san_critical: bool = True,
     more: list[tuple[Any, bool]] | None = None,
     **rest: Any,

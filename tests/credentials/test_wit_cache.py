@@ -1,4 +1,4 @@
-"""Verified WITs are kept by hash, with the bundle that verified them, within a bound; times are checked each time."""
+"""Verified WITs are kept by their text, with the bundle that verified them, in a bound; times are checked each time."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_without_a_cache_each_message_is_verified_whole() -> None:
 
 
 def test_a_bundle_that_lost_the_key_refuses_a_token_that_is_known() -> None:
-    """MW-10: the swap of a bundle takes effect with the next message."""
+    """The swap of a bundle takes effect with the next message."""
     trusting = Trusting(BUNDLE)
     judge = entrance(trusting)
     judge.authenticate(signed("nonce-001"), b"", now=NOW)

@@ -47,7 +47,7 @@ def verify(
 
 
 def test_what_our_issuer_makes_is_verified() -> None:
-    """SV-17 is served by TLS: the certificate that protects the channel is judged here."""
+    """Both sides of this room agree, for every purpose."""
     key, workload_key = PrivateKey.generate(), PrivateKey.generate()
     anchor = issue_x509_authority(SPIFFE, key, not_before=NOW, not_after=NOW + 1000)
     subject = SPIFFE.workload("/orders")

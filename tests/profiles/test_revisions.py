@@ -14,7 +14,6 @@ from wimse.errors import Reason, Refused
 from wimse.httpsig import (
     Fields,
     Request,
-    Requirements,
     VerifiedSignature,
     check_content_digest,
     parse_http1,
@@ -22,8 +21,15 @@ from wimse.httpsig import (
     verify,
     with_fields,
 )
-from wimse.keys import PublicKey
-from wimse.profiles.http_signature import REVISION_06, REVISION_07, Revision, SignatureSettings, sign_request
+from wimse.keys import ES256, PublicKey
+from wimse.profiles.http_signature import (
+    REVISION_06,
+    REVISION_07,
+    Revision,
+    SignatureSettings,
+    judging,
+    sign_request,
+)
 from wimse.stores.memory import MemoryReplayStore
 from wimse.testing import InMemoryTrustDomain
 
@@ -66,16 +72,9 @@ def judge_example(draft: str, name: str, revision: Revision) -> VerifiedSignatur
     read = parse_http1(case["message"].encode())
     answered = parse_http1(case["request"].encode()).message if name == "response" else None
     assert answered is None or isinstance(answered, Request)
-    of_request = name == "request"
-    requirements = Requirements(
-        tag=revision.tag,
-        components=revision.request_components if of_request else revision.response_components,
-        components_if_present=revision.request_if_present if of_request else revision.response_if_present,
-        parameters=revision.request_parameters if of_request else revision.response_parameters,
-        forbidden_parameters=revision.request_forbidden if of_request else revision.response_forbidden,
-        parameter_types=revision.parameter_types,
-    )
     key = PublicKey.from_jwk(case["key"])
+    asked = judging._requirements(revision, SignatureSettings(), key.algorithm, of_request=name == "request")
+    requirements = replace(asked, max_lifetime=None)  # the response of 06 and of 07 lives 302 s, longer than we take
     verified = run(verify(read.message, requirements, now=case["now"], request=answered), lambda _: key)
     check_content_digest(read.message.fields, read.content)
     return verified
@@ -107,6 +106,16 @@ def test_a_signature_that_covers_what_both_ask_satisfies_both(revision: Revision
         REVISION_07, request_components=(*REVISION_07.request_components, *REVISION_06.request_components[1:2])
     )
     assert judge(signed(both), BODY, revision) == revision.name
+
+
+def test_what_is_asked_is_made_once_for_a_value_and_never_for_another() -> None:
+    """Two revisions of one name are two values."""
+    settings, same_name = SignatureSettings(), replace(REVISION_06, name="07", document=REVISION_07.document)
+    assert hash(same_name) == hash(REVISION_07)
+    first = judging._requirements(REVISION_07, settings, ES256, of_request=True)
+    assert judging._requirements(replace(REVISION_07), SignatureSettings(), ES256, of_request=True) is first
+    assert judging._requirements(same_name, settings, ES256, of_request=True).components != first.components
+    assert judging._requirements(REVISION_07, settings, ES256, of_request=False).components != first.components
 
 
 def changed(text: str) -> Iterator[str]:

@@ -21,7 +21,6 @@ from wimse.credentials.x509_verification import (
     X509Settings,
     verify_x509_svid,
 )
-from wimse.credentials.x509_workload import X509Credential, X509Snapshot, X509Source
 
 __all__ = [
     "JWT_SVID",
@@ -46,10 +45,7 @@ __all__ = [
     "WorkloadIdentifier",
     "WorkloadSnapshot",
     "WorkloadSource",
-    "X509Credential",
     "X509Settings",
-    "X509Snapshot",
-    "X509Source",
     "issue_jwt_svid",
     "issue_wit",
     "issue_x509_authority",

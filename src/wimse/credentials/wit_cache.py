@@ -1,13 +1,12 @@
 """Verified WITs, so that a workload's next message does not cost another verification of the same token.
 
-A workload sends its WIT with every message until it renews it. What is kept is kept under the hash of the token and
-together with the bundle that verified it: a bundle that was exchanged, be it for one that no longer has the key, has
+A workload sends its WIT with every message until it renews it. A token is kept under its exact text, together
+with the bundle that verified it: a bundle that was exchanged, be it for one that no longer has the key, has
 verified nothing. Times are not remembered but checked again at each use.
 """
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import NamedTuple
 
 from wimse.credentials.bundle import TrustBundle
@@ -55,30 +54,28 @@ class VerifiedWITCache:
 
     def __init__(self, max_entries: int) -> None:
         """Keep at most `max_entries`; 0 keeps none."""
-        self._most_young = max_entries // 2 if max_entries > 1 else max_entries
-        self._young: dict[bytes, KnownWIT] = {}
-        self._old: dict[bytes, KnownWIT] = {}
-        self._generations = min(max_entries, 2)
+        self._most_young = max(max_entries // 2, min(max_entries, 1))  # a single one has no old generation
+        self._keeps_old = max_entries > 1
+        self._young: dict[str, KnownWIT] = {}
+        self._old: dict[str, KnownWIT] = {}
 
     def find(self, text: str) -> KnownWIT | None:
         """The token of exactly this text, if it is known."""
-        # Not ASCII is no token; the parser will say so.
-        key = sha256(text.encode("utf-8", "surrogatepass")).digest()
-        known = self._young.get(key)
-        if known is None and (known := self._old.get(key)) is not None:
-            self._keep(key, known)
+        known = self._young.get(text)
+        if known is None and (known := self._old.get(text)) is not None:
+            self._keep(known)
         return known
 
     def remember(self, wit: VerifiedWIT, bundle: TrustBundle) -> None:
         """Keep a token that `bundle` has just verified."""
-        self._keep(sha256(wit.text.encode("utf-8")).digest(), KnownWIT(wit, bundle))
+        self._keep(KnownWIT(wit, bundle))
 
-    def _keep(self, key: bytes, known: KnownWIT) -> None:
-        if not self._generations:
+    def _keep(self, known: KnownWIT) -> None:
+        if not self._most_young:
             return
         if len(self._young) >= self._most_young:
-            self._old, self._young = (self._young if self._generations == 2 else {}), {}
-        self._young[key] = known
+            self._old, self._young = (self._young if self._keeps_old else {}), {}
+        self._young[known.wit.text] = known
 
     def __len__(self) -> int:
         return len(self._young) + len(self._old)

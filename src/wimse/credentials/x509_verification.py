@@ -219,7 +219,7 @@ def _reading() -> Iterator[None]:
         yield
     except Refused:
         raise
-    except Exception as error:
+    except Exception as error:  # the library has errors of several families for this, and no list of them
         raise Refused(Reason.CERTIFICATE_MALFORMED, "a certificate of the peer cannot be read") from error
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from operator import add
 from typing import NamedTuple
 
 from wimse.errors import Reason, Refused
@@ -56,7 +55,7 @@ def signature_base(
     plan = components.plan(field_types)
     values = tuple([read(message, request) for read in plan.readers])  # step 2.4
     # Steps 2.1 to 2.6, then 3: each line begins with what is known of its list.
-    text = "".join(map(add, plan.prefixes, values))
+    text = "".join([prefix + value for prefix, value in zip(plan.prefixes, values, strict=True)])
     text += f'{plan.last}"@signature-params": {metadata.serialized}'
     try:
         data = text.encode("ascii")  # step 4

@@ -7,6 +7,5 @@ are missing.
 from __future__ import annotations
 
 from wimse.testing.trust_domain import FixedSource, InMemoryTrustDomain
-from wimse.testing.x509 import InMemoryX509Authority
 
-__all__ = ["FixedSource", "InMemoryTrustDomain", "InMemoryX509Authority"]
+__all__ = ["FixedSource", "InMemoryTrustDomain"]

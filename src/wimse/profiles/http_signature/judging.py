@@ -6,6 +6,7 @@ signature is checked with the key that the verified WIT names.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from wimse.credentials import WIT_FIELD, VerifiedWIT
@@ -32,9 +33,6 @@ __all__ = ["check_request_nonce", "has_profile_signature", "verify_signature", "
 
 # §7.3.7 of RFC 9421: a signature over signatures proves little, and this profile has no use for it.
 _NEVER_COVERED: Final = frozenset({"signature", "signature-input"})
-# A deployment has one or two revisions and settings; more than this are made anew for each message.
-_MAX_MADE: Final = 64
-_MADE: Final[dict[tuple[int, int, int, bool], tuple[Requirements, Revision, SignatureSettings, Algorithm]]] = {}
 
 
 def wit_of(fields: Fields) -> str:
@@ -108,16 +106,11 @@ def verify_signature(
     return run(flow, key_of)
 
 
+@lru_cache(maxsize=64)  # a deployment has one or two revisions and settings, and a few algorithms
 def _requirements(
     revision: Revision, settings: SignatureSettings, algorithm: Algorithm, *, of_request: bool
 ) -> Requirements:
-    # Made once for values that are the same for every message. They are found by identity, since to hash a revision
-    # costs more than to make this; and are kept with the answer, so that their identity stays their own.
-    key = id(revision), id(settings), id(algorithm), of_request
-    known = _MADE.get(key)
-    if known is not None:
-        return known[0]
-    made = Requirements(
+    return Requirements(
         tag=revision.tag,
         components=revision.request_components if of_request else revision.response_components,
         components_if_present=revision.request_if_present if of_request else revision.response_if_present,
@@ -129,9 +122,6 @@ def _requirements(
         # §3: the algorithm is the one of cnf.jwk, which is the key's.
         algorithms=frozenset({algorithm}),
     )
-    if len(_MADE) < _MAX_MADE:
-        _MADE[key] = made, revision, settings, algorithm
-    return made
 
 
 def check_request_nonce(verified: VerifiedSignature, sent: SignedRequest) -> None:

@@ -58,6 +58,10 @@ class Revision:
     response_forbidden: tuple[str, ...]
     parameter_types: Mapping[str, type] = field(default_factory=lambda: _TYPES)
 
+    def __hash__(self) -> int:
+        # Equal revisions have equal names; what else there is to hash is long, and a mapping among it.
+        return hash((self.name, self.document))
+
 
 _COMMON_PARAMETERS: Final = ("created", "expires", "nonce", "tag")  # §3
 _FORBIDDEN: Final = ("keyid", "alg")  # §3: the key is the WIT's, and so is the algorithm
