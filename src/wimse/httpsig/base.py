@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from wimse.errors import Reason, Refused
+from wimse.httpsig.coverage import CoveredComponents
 from wimse.httpsig.field_types import DEFAULT_FIELD_TYPES, StructuredFieldTypes
 from wimse.httpsig.message import Message, Request
 from wimse.httpsig.parameters import SignatureInput
@@ -50,15 +52,34 @@ def signature_base(
         Refused: any reason of the class `base`, `parameter_duplicated`, `too_many_parameters`; then there is no base
             at all.
     """
-    components = metadata.covered
-    components.check_distinct()  # step 2.0
-    plan = components.plan(field_types)
-    values = tuple([read(message, request) for read in plan.readers])  # step 2.4
-    # Steps 2.1 to 2.6, then 3: each line begins with what is known of its list.
-    text = "".join([prefix + value for prefix, value in zip(plan.prefixes, values, strict=True)])
-    text += f'{plan.last}"@signature-params": {metadata.serialized}'
+    return base_of(metadata.covered, metadata.serialized, message, request, field_types)
+
+
+def base_of(
+    components: CoveredComponents,
+    parameters: str,
+    message: Message,
+    request: Request | None,
+    field_types: StructuredFieldTypes,
+) -> SignatureBase:
+    """Build the base of metadata whose serialisation (`parameters`) is known; else as `signature_base`."""
+    plan = components.plan(field_types)  # which knows that no component is named twice: step 2.0
+    text, values, fields = "", [], message.fields.by_name
+    for prefix, field, read in plan.steps:
+        value = fields.get(field) if field else None
+        if value is None:
+            value = read(message, request)  # step 2.4
+        values.append(value)
+        text += prefix + value  # steps 2.1 to 2.6
+    text += plan.last + parameters  # step 3
     try:
         data = text.encode("ascii")  # step 4
     except UnicodeEncodeError:
-        raise Refused(Reason.COMPONENT_VALUE_INVALID, "the signature base is not ASCII") from None
-    return SignatureBase(data, plan.names, values)
+        raise _not_ascii(plan.names, values) from None
+    return SignatureBase(data, plan.names, tuple(values))
+
+
+def _not_ascii(names: Iterable[str], values: Iterable[str]) -> Refused:
+    # §2.5 step 2.5: no obs-text. Which component it is in is worked out only now.
+    name = next((name for name, value in zip(names, values, strict=True) if not value.isascii()), "the parameters")
+    return Refused(Reason.COMPONENT_VALUE_INVALID, f"the value of {name} is not ASCII")

@@ -24,18 +24,30 @@ _MAX_KEPT_CHARACTERS: Final = 1_024
 _MAX_ANSWERS: Final = 32
 
 
+class Step(NamedTuple):
+    """How one line of a base is built.
+
+    Attributes:
+        prefix: what stands before the value: the end of the line before, and the identifier.
+        field: the name of a field whose one value is taken as it is; else None.
+        read: the function that reads the value, and that refuses what is not there.
+    """
+
+    prefix: str
+    field: str | None
+    read: Resolver
+
+
 class Plan(NamedTuple):
     """How the base of a list is built.
 
     Attributes:
-        prefixes: of each component what stands before its value: the end of the line before, and the identifier.
-        readers: of each component the function that reads the value.
-        last: what ends the last of these lines.
+        steps: one for each component.
+        last: what stands before the parameters.
         names: of each component how people write it.
     """
 
-    prefixes: tuple[str, ...]
-    readers: tuple[Resolver, ...]
+    steps: tuple[Step, ...]
     last: str
     names: tuple[str, ...]
 
@@ -116,14 +128,14 @@ class CoveredComponents(tuple[ComponentIdentifier, ...]):  # noqa: SLOT001 - as 
         """How the base is built with these types of structured fields.
 
         Raises:
-            Refused: as `resolver_for`.
+            Refused: as `resolver_for` and `check_distinct`.
         """
         plan = self._plans.get(field_types)
         if plan is None:
+            self.check_distinct()  # RFC 9421 §2.5 step 2.0: there is no base of a list that names a component twice
             plan = Plan(
-                tuple(("\n" if position else "") + f"{each.serialized}: " for position, each in enumerate(self)),
-                tuple(resolver_for(each, field_types) for each in self),
-                "\n" if self else "",
+                tuple(_step(position, each, field_types) for position, each in enumerate(self)),
+                ("\n" if self else "") + '"@signature-params": ',
                 tuple(str(each) for each in self),
             )
             if len(self._plans) < _MAX_ANSWERS:
@@ -133,6 +145,12 @@ class CoveredComponents(tuple[ComponentIdentifier, ...]):  # noqa: SLOT001 - as 
     @cached_property
     def _plans(self) -> dict[StructuredFieldTypes, Plan]:
         return {}
+
+
+def _step(position: int, identifier: ComponentIdentifier, field_types: StructuredFieldTypes) -> Step:
+    plain = identifier.name if not identifier.parameters and not identifier.derived else None
+    line = ("\n" if position else "") + f"{identifier.serialized}: "
+    return Step(line, plain, resolver_for(identifier, field_types))
 
 
 @lru_cache(maxsize=_MAX_LISTS)

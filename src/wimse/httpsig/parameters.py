@@ -52,21 +52,7 @@ class SignatureInput:
             ConfigurationError: for a parameter of the wrong type, or one that a structured field cannot hold.
             Refused: for a malformed identifier, or one that is listed twice.
         """
-        try:
-            covered = CoveredComponents.of(components)
-        except ValueError:
-            raise ConfigurationError(
-                "a component's name or parameter cannot be written as a structured field"
-            ) from None
-        covered.check_distinct()
-        for name, value in parameters.items():
-            if type(value) is not PARAMETER_TYPES.get(name, type(value)):
-                raise ConfigurationError(f"the signature parameter {name} has the wrong type")
-        try:
-            text = covered.serialized + _serialize_parameters(parameters)
-            text.encode("ascii")
-        except (ValueError, TypeError):
-            raise ConfigurationError("a signature parameter cannot be written as a structured field") from None
+        covered, text = covered_and_serialized(components, parameters)
         return cls.as_signed(covered, dict(parameters), text)
 
     @classmethod
@@ -118,9 +104,8 @@ class SignatureInput:
         return self.parameters.get(name) is True
 
 
-# RFC 9651 §3.1.2: the key of a parameter; §3.3.3: a String, here one that needs no escapes.
+# RFC 9651 §3.1.2: the key of a parameter.
 _KEY: Final = re.compile(r"[a-z*][a-z0-9_.*-]*", re.ASCII)
-_PLAIN: Final = re.compile(r"[\x20\x21\x23-\x5b\x5d-\x7e]*", re.ASCII)
 _MAX_INTEGER: Final = 999_999_999_999_999
 
 
@@ -130,19 +115,53 @@ def is_key(name: str) -> bool:
     return _KEY.fullmatch(name) is not None
 
 
+def covered_and_serialized(
+    components: Iterable[ComponentIdentifier | str], parameters: Mapping[str, object]
+) -> tuple[CoveredComponents, str]:
+    """The metadata of a signature to be made: its components, and both of its parts as §2.3 serialises them.
+
+    Arguments and errors as `SignatureInput.build`.
+    """
+    try:
+        covered = CoveredComponents.of(components)
+    except ValueError:
+        raise ConfigurationError("a component's name or parameter cannot be written as a structured field") from None
+    covered.check_distinct()
+    for name, value in parameters.items():
+        if type(value) is not PARAMETER_TYPES.get(name, type(value)):
+            raise ConfigurationError(f"the signature parameter {name} has the wrong type")
+    try:
+        text = covered.serialized + _serialize_parameters(parameters)
+        text.encode("ascii")
+    except (ValueError, TypeError):
+        raise ConfigurationError("a signature parameter cannot be written as a structured field") from None
+    return covered, text
+
+
 def _serialize_parameters(parameters: Mapping[str, object]) -> str:
     # The common types by hand, as the library would write them; everything else, and what is wrong, is the library's.
-    parts: list[str] = []
+    text, quotes = "", 0
     for name, value in parameters.items():
         if not is_key(name):
             raise ValueError(name)
-        if type(value) is str and _PLAIN.fullmatch(value):
-            parts.append(f';{name}="{value}"')
-        elif type(value) is int and -_MAX_INTEGER <= value <= _MAX_INTEGER:
-            parts.append(f";{name}={value}")
+        kind = type(value)
+        if kind is str:
+            text += f';{name}="{value}"'
+            quotes += 2
+        elif kind is int and -_MAX_INTEGER <= cast("int", value) <= _MAX_INTEGER:
+            text += f";{name}={value}"
         elif value is True:
-            parts.append(f";{name}")
+            text += f";{name}"
         else:
-            # As the only parameter of an Item, since a List or an Inner List is no value of a parameter.
-            parts.append(http_sf.ser((True, {name: cast("Any", value)})).removeprefix("?1"))
-    return "".join(parts)
+            return _serialize_one_by_one(parameters)
+    # RFC 9651 §3.3.3: a String has printable ASCII, and escapes before what here would be another quote or a backslash.
+    if text.isascii() and text.isprintable() and "\\" not in text and text.count('"') == quotes:
+        return text
+    return _serialize_one_by_one(parameters)
+
+
+def _serialize_one_by_one(parameters: Mapping[str, object]) -> str:
+    # Each as the only parameter of an Item, since a List or an Inner List is no value of a parameter.
+    return "".join(
+        http_sf.ser((True, {name: cast("Any", value)})).removeprefix("?1") for name, value in parameters.items()
+    )

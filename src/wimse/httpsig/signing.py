@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from binascii import b2a_base64
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from wimse.errors import ConfigurationError, Reason, Refused
-from wimse.httpsig.base import SignatureBase, signature_base
+from wimse.httpsig.base import SignatureBase, base_of
 from wimse.httpsig.components import ComponentIdentifier
 from wimse.httpsig.field_types import DEFAULT_FIELD_TYPES, StructuredFieldTypes
 from wimse.httpsig.message import AnyMessage, Message, Request, with_fields
-from wimse.httpsig.parameters import SignatureInput, is_key
+from wimse.httpsig.parameters import covered_and_serialized, is_key
 from wimse.httpsig.signatures import parse_signatures
 from wimse.keys import AnySigner, AsyncSigner, sign_with, sign_with_async, verification_key
 
@@ -32,8 +31,7 @@ SIGNATURE_INPUT: Final = "signature-input"
 SIGNATURE: Final = "signature"
 
 
-@dataclass(frozen=True, slots=True)
-class MadeSignature:
+class MadeSignature(NamedTuple):
     """A signature that was made, in the form in which it is sent.
 
     Attributes:
@@ -51,24 +49,23 @@ class MadeSignature:
         return ("Signature-Input", self.signature_input), ("Signature", self.signature)
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedSignature:
+class PreparedSignature(NamedTuple):
     """A signature that lacks nothing but its value: what `make_signature` has before it signs.
 
     Attributes:
         label: the name of the signature within the message.
-        metadata: the covered components and the parameters.
+        metadata: the covered components and the parameters, serialised.
         base: what is to be signed.
     """
 
     label: str
-    metadata: SignatureInput
+    metadata: str
     base: SignatureBase
 
     def made(self, value: bytes) -> MadeSignature:
         """Finish with the signature's value over `base.data`."""
         encoded = b2a_base64(value, newline=False).decode("ascii")  # a Byte Sequence, RFC 9651 §4.1.8
-        return MadeSignature(f"{self.label}={self.metadata.serialized}", f"{self.label}=:{encoded}:", self.base)
+        return MadeSignature(f"{self.label}={self.metadata}", f"{self.label}=:{encoded}:", self.base)
 
 
 def prepare_signature(
@@ -84,14 +81,11 @@ def prepare_signature(
     """Do all of §3.1 but the signing itself; arguments and errors as `make_signature`."""
     if not is_key(label):
         raise ConfigurationError("the label is not the key of a structured field's Dictionary")
-    metadata = SignatureInput.build(components, parameters)
-    name = verification_key(signer).algorithm.http_name
+    covered, metadata = covered_and_serialized(components, parameters)
     # §3.3.7: a JWS algorithm that is not in the registry has no name, and then there is no parameter alg.
-    if metadata.parameters.get("alg", name) != name:
+    if "alg" in parameters and parameters["alg"] != verification_key(signer).algorithm.http_name:
         raise ConfigurationError("the parameter alg is not the algorithm of the key")
-    return PreparedSignature(
-        label, metadata, signature_base(metadata, message, request, field_types=field_types)
-    )  # §3.1 step 5
+    return PreparedSignature(label, metadata, base_of(covered, metadata, message, request, field_types))  # §3.1 step 5
 
 
 def make_signature(
@@ -162,7 +156,7 @@ def sign(
     made = make_signature(
         message, signer, components, parameters, label=label, request=request, field_types=field_types
     )
-    return with_fields(message, message.fields.adding(*made.lines()))
+    return with_fields(message, message.fields.with_made(made.lines()))
 
 
 async def sign_async(
@@ -180,7 +174,7 @@ async def sign_async(
     made = await make_signature_async(
         message, signer, components, parameters, label=label, request=request, field_types=field_types
     )
-    return with_fields(message, message.fields.adding(*made.lines()))
+    return with_fields(message, message.fields.with_made(made.lines()))
 
 
 def _check_label(message: Message, label: str) -> None:
