@@ -104,6 +104,11 @@ class ComponentIdentifier:
         """Whether the name is one of a derived component, not of a field."""
         return self.name.startswith("@")
 
+    @cached_property
+    def field(self) -> str | None:
+        """The name of the field whose value is taken from the message as it is; None for all else."""
+        return None if self.parameters or self.derived else self.name
+
     @property
     def of_request(self) -> bool:
         """Whether the flag `req` is set: the value is the request's, in a response's signature (§2.4)."""

@@ -148,9 +148,8 @@ class CoveredComponents(tuple[ComponentIdentifier, ...]):  # noqa: SLOT001 - as 
 
 
 def _step(position: int, identifier: ComponentIdentifier, field_types: StructuredFieldTypes) -> Step:
-    plain = identifier.name if not identifier.parameters and not identifier.derived else None
     line = ("\n" if position else "") + f"{identifier.serialized}: "
-    return Step(line, plain, resolver_for(identifier, field_types))
+    return Step(line, identifier.field, resolver_for(identifier, field_types))
 
 
 @lru_cache(maxsize=_MAX_LISTS)

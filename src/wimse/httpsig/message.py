@@ -205,7 +205,7 @@ class Request:
             raise Refused(Reason.MESSAGE_MALFORMED, "the authority has characters it cannot have")
 
     def once(self, key: Hashable, make: Callable[[], _Made]) -> _Made:
-        """What `make` finds out of the target; called at most once for each key, as it never changes. Not to be modified."""
+        """What `make` finds out of the target, which never changes; called at most once for each key."""
         return _once(self._made, key, make)
 
 

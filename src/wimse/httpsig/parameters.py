@@ -27,6 +27,11 @@ PARAMETER_TYPES: Final[Mapping[str, type]] = {
 }
 
 
+def known_types(extension_types: Mapping[str, type]) -> Mapping[str, type]:
+    """The types of §2.3, and of further parameters that an application knows; the former stay as they are."""
+    return {**extension_types, **PARAMETER_TYPES}
+
+
 # Not slotted: it caches its own serialisation.
 @dataclass(frozen=True)
 class SignatureInput:

@@ -8,8 +8,8 @@ decides. So this reader never refuses, and what it reads is what the parser woul
 
 from __future__ import annotations
 
-import binascii
 import re
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Mapping
 from typing import Final
 
@@ -23,12 +23,11 @@ _KEY: Final = r"[a-z*][a-z0-9_.*-]*"
 # An Inner List as far as its closing parenthesis; what is in it is checked by `read_components`.
 _INNER: Final = r'\([^()"\\]*+(?:"[^"\\]*+"[^()"\\]*+)*+\)'
 # An Integer without leading zeros, a String without escapes, the Boolean false; a key alone is the Boolean true.
-_VALUE_OF_PARAMETER: Final = r'(0|-?[1-9][0-9]{0,14}+)|("[\x20\x21\x23-\x5b\x5d-\x7e]*+")|(\?0)'
+_VALUE_OF_PARAMETER: Final = r'("[\x20\x21\x23-\x5b\x5d-\x7e]*+")|(0|-?[1-9][0-9]{0,14}+)|(\?0)'
 _PARAMETER: Final = rf";({_KEY}+)(?:=(?:{_VALUE_OF_PARAMETER}))?+"
 _INPUT: Final = re.compile(
     rf"({_KEY}+)=({_INNER})((?:{re.sub(r'[(](?![?])', '(?:', _PARAMETER)})*+)(?:, (?=.)|\Z)", re.ASCII | re.DOTALL
 )
-_VALUE: Final = re.compile(rf"({_KEY}+)=:([A-Za-z0-9+/]*+={{0,2}}):(?:, (?=.)|\Z)", re.ASCII)
 _PARAMETERS: Final = re.compile(_PARAMETER, re.ASCII)
 
 
@@ -47,7 +46,7 @@ def scan_signatures(
         Label, metadata and value of each signature, in the order of Signature-Input; None when anything is not in
         canonical form, or not in order.
     """
-    if max(len(inputs), len(values)) > limits.max_signature_field_bytes:
+    if len(inputs) > limits.max_signature_field_bytes or len(values) > limits.max_signature_field_bytes:
         return None
     signatures = _scan_values(values, limits)
     if signatures is None:
@@ -58,32 +57,30 @@ def scan_signatures(
         member = _INPUT.match(inputs, position)
         if member is None:
             return None
-        metadata = _scan_metadata(member[2], member[3], types, limits)
-        value = signatures.pop(member[1], None)  # a label that comes twice is not there the second time
+        label, inner, tail = member.groups()
+        value = signatures.pop(label, None)  # a label that comes twice is not there the second time
+        metadata = None if value is None else _scan_metadata(inner, tail, types, limits)
         if metadata is None or value is None:
             return None
-        found.append((member[1], metadata, value))
+        found.append((label, metadata, value))
         position = member.end()
     return None if signatures else found
 
 
 def _scan_values(text: str, limits: Limits) -> dict[str, bytes] | None:
+    # Neither a label nor base64 has a comma. Whether a label is one, Signature-Input tells, where each has its twin.
     found: dict[str, bytes] = {}
-    position, end = 0, len(text)
-    while position < end:
-        member = _VALUE.match(text, position)
-        if member is None or member[1] in found or len(found) >= limits.max_signatures:
-            return None
-        encoded = member[2]
+    for member in text.split(", "):
+        label, _, rest = member.partition("=:")
         try:
-            value = binascii.a2b_base64(encoded, strict_mode=True)
-        except binascii.Error:
+            value = a2b_base64(rest[:-1], strict_mode=True)
+        except ValueError:  # binascii.Error is one, and what is not ASCII raises the plain one
             return None
-        if binascii.b2a_base64(value, newline=False).decode("ascii") != encoded:
+        # Written again, it is the same to the letter: which rules out trailing bits, and what follows the padding.
+        if rest != b2a_base64(value, newline=False).decode("ascii") + ":" or label in found:
             return None
-        found[member[1]] = value
-        position = member.end()
-    return found
+        found[label] = value
+    return found if len(found) <= limits.max_signatures else None
 
 
 def _scan_metadata(inner: str, tail: str, types: Mapping[str, type], limits: Limits) -> SignatureInput | None:
@@ -96,9 +93,9 @@ def _scan_metadata(inner: str, tail: str, types: Mapping[str, type], limits: Lim
     parameters: dict[str, object] = {}
     # The tail is one parameter after the other: `_INPUT` has seen to it.
     found = _PARAMETERS.findall(tail)
-    for name, number, quoted, false in found:
-        value: object = int(number) if number else quoted[1:-1] if quoted else not false
-        if type(value) is not types.get(name, type(value)):
+    for name, quoted, number, false in found:
+        value: object = quoted[1:-1] if quoted else int(number) if number else not false
+        if name in types and type(value) is not types[name]:
             return None
         parameters[name] = value
     if len(parameters) != len(found) or len(found) > limits.max_parameters:

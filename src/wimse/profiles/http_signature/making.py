@@ -136,10 +136,11 @@ def check_single_lines(fields: Fields, components: tuple[ComponentIdentifier, ..
     """
     # RFC 9421 §7.5.6, §7.5.7: lines joined by commas read the same when they are cut elsewhere. Every field that the
     # profile covers is a singleton, so a second line of one is not joined but refused.
-    present = fields.by_name
+    if not fields.repeated:
+        return
     for identifier in components:
         # There is no field of a derived component's name (RFC 9421 §7.5.1).
-        if len(present.get(identifier.name, ())) > 1:
+        if identifier.name in fields.repeated:
             reason = Reason.WIT_DUPLICATED if identifier.name == WIT_FIELD else Reason.FIELD_DUPLICATED
             raise Refused(reason, f"the message has more than one {identifier.name}")
 
