@@ -63,20 +63,18 @@ def base_of(
     field_types: StructuredFieldTypes,
 ) -> SignatureBase:
     """Build the base of metadata whose serialisation (`parameters`) is known; else as `signature_base`."""
-    plan = components.plan(field_types)  # which knows that no component is named twice: step 2.0
-    text, values, fields = "", [], message.fields.by_name
-    for prefix, field, read in plan.steps:
-        value = fields.get(field) if field else None
-        if value is None:
-            value = read(message, request)  # step 2.4
-        values.append(value)
-        text += prefix + value  # steps 2.1 to 2.6
-    text += plan.last + parameters  # step 3
+    readers, template, names = components.plan(field_types)  # it knows that no component is named twice: step 2.0
+    fields = message.fields.by_name
+    try:
+        values = tuple([fields[name] if name else read(message, request) for name, read in readers])  # step 2.4
+    except KeyError:  # the reader says what is missing
+        values = tuple([read(message, request) for _, read in readers])
+    text = template % (*values, parameters)  # steps 2.1 to 2.6, and 3
     try:
         data = text.encode("ascii")  # step 4
     except UnicodeEncodeError:
-        raise _not_ascii(plan.names, values) from None
-    return SignatureBase(data, plan.names, tuple(values))
+        raise _not_ascii(names, values) from None
+    return SignatureBase(data, names, values)
 
 
 def _not_ascii(names: Iterable[str], values: Iterable[str]) -> Refused:

@@ -24,31 +24,18 @@ _MAX_KEPT_CHARACTERS: Final = 1_024
 _MAX_ANSWERS: Final = 32
 
 
-class Step(NamedTuple):
-    """How one line of a base is built.
-
-    Attributes:
-        prefix: what stands before the value: the end of the line before, and the identifier.
-        field: the name of a field whose one value is taken as it is; else None.
-        read: the function that reads the value, and that refuses what is not there.
-    """
-
-    prefix: str
-    field: str | None
-    read: Resolver
-
-
 class Plan(NamedTuple):
     """How the base of a list is built.
 
     Attributes:
-        steps: one for each component.
-        last: what stands before the parameters.
+        readers: of each component the name of the field whose one value is taken as it is, or None; and the function
+            that reads the value, and that refuses what is not there.
+        template: of the base, to be filled with the values of the components and then the parameters.
         names: of each component how people write it.
     """
 
-    steps: tuple[Step, ...]
-    last: str
+    readers: tuple[tuple[str | None, Resolver], ...]
+    template: str
     names: tuple[str, ...]
 
 
@@ -133,9 +120,10 @@ class CoveredComponents(tuple[ComponentIdentifier, ...]):  # noqa: SLOT001 - as 
         plan = self._plans.get(field_types)
         if plan is None:
             self.check_distinct()  # RFC 9421 §2.5 step 2.0: there is no base of a list that names a component twice
+            lines = [f"{each.serialized}: " for each in self]
             plan = Plan(
-                tuple(_step(position, each, field_types) for position, each in enumerate(self)),
-                ("\n" if self else "") + '"@signature-params": ',
+                tuple((each.field, resolver_for(each, field_types)) for each in self),
+                "".join(line.replace("%", "%%") + "%s\n" for line in lines) + '"@signature-params": %s',
                 tuple(str(each) for each in self),
             )
             if len(self._plans) < _MAX_ANSWERS:
@@ -145,11 +133,6 @@ class CoveredComponents(tuple[ComponentIdentifier, ...]):  # noqa: SLOT001 - as 
     @cached_property
     def _plans(self) -> dict[StructuredFieldTypes, Plan]:
         return {}
-
-
-def _step(position: int, identifier: ComponentIdentifier, field_types: StructuredFieldTypes) -> Step:
-    line = ("\n" if position else "") + f"{identifier.serialized}: "
-    return Step(line, identifier.field, resolver_for(identifier, field_types))
 
 
 @lru_cache(maxsize=_MAX_LISTS)

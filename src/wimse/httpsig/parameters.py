@@ -58,6 +58,7 @@ class SignatureInput:
             Refused: for a malformed identifier, or one that is listed twice.
         """
         covered, text = covered_and_serialized(components, parameters)
+        covered.check_distinct()
         return cls.as_signed(covered, dict(parameters), text)
 
     @classmethod
@@ -84,7 +85,7 @@ class SignatureInput:
     @cached_property
     def serialized(self) -> str:
         """The value of `@signature-params` and of the member of Signature-Input (§2.3)."""
-        return self.covered.serialized + _serialize_parameters(self.parameters)
+        return self.covered.serialized + _serialize_one_by_one(self.parameters)
 
     def check_components(self) -> None:
         """Refuse a list that names a component twice, in whatever order of parameters (§2, §2.5 step 2.0).
@@ -125,42 +126,47 @@ def covered_and_serialized(
 ) -> tuple[CoveredComponents, str]:
     """The metadata of a signature to be made: its components, and both of its parts as §2.3 serialises them.
 
-    Arguments and errors as `SignatureInput.build`.
+    Arguments and errors as `SignatureInput.build`, but for a component that is listed twice: of such a list no base can
+    be built (`base_of`).
     """
     try:
         covered = CoveredComponents.of(components)
     except ValueError:
         raise ConfigurationError("a component's name or parameter cannot be written as a structured field") from None
-    covered.check_distinct()
-    for name, value in parameters.items():
-        if type(value) is not PARAMETER_TYPES.get(name, type(value)):
-            raise ConfigurationError(f"the signature parameter {name} has the wrong type")
     try:
-        text = covered.serialized + _serialize_parameters(parameters)
-        text.encode("ascii")
+        return covered, covered.serialized + _serialize_parameters(parameters)
     except (ValueError, TypeError):
         raise ConfigurationError("a signature parameter cannot be written as a structured field") from None
-    return covered, text
 
 
-def _serialize_parameters(parameters: Mapping[str, object]) -> str:
+@lru_cache(maxsize=256)
+def _beginning(name: str) -> tuple[str, type | None]:
+    """How a parameter of this name begins, and its type where §2.3 gives it one; ValueError for what is no key."""
+    if not is_key(name):
+        raise ValueError(name)
+    return f";{name}", PARAMETER_TYPES.get(name)
+
+
+def _serialize_parameters(parameters: Mapping[str, Any]) -> str:
     # The common types by hand, as the library would write them; everything else, and what is wrong, is the library's.
-    text, quotes = "", 0
+    text, quotes, common = "", 0, True
     for name, value in parameters.items():
-        if not is_key(name):
-            raise ValueError(name)
+        begin, known = _beginning(name)
         kind = type(value)
+        if known is not None and kind is not known:
+            raise ConfigurationError(f"the signature parameter {name} has the wrong type")
         if kind is str:
-            text += f';{name}="{value}"'
+            text += f'{begin}="{value}"'
             quotes += 2
-        elif kind is int and -_MAX_INTEGER <= cast("int", value) <= _MAX_INTEGER:
-            text += f";{name}={value}"
+        elif kind is int:
+            text += f"{begin}={value}"
+            common = common and -_MAX_INTEGER <= value <= _MAX_INTEGER
         elif value is True:
-            text += f";{name}"
+            text += begin
         else:
-            return _serialize_one_by_one(parameters)
-    # RFC 9651 §3.3.3: a String has printable ASCII, and escapes before what here would be another quote or a backslash.
-    if text.isascii() and text.isprintable() and "\\" not in text and text.count('"') == quotes:
+            common = False
+    # RFC 9651 §3.3.3: a String has printable ASCII, and escapes before what would be one more quote or a backslash.
+    if common and text.isascii() and text.isprintable() and "\\" not in text and text.count('"') == quotes:
         return text
     return _serialize_one_by_one(parameters)
 

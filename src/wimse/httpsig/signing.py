@@ -64,8 +64,12 @@ class PreparedSignature(NamedTuple):
 
     def made(self, value: bytes) -> MadeSignature:
         """Finish with the signature's value over `base.data`."""
-        encoded = b2a_base64(value, newline=False).decode("ascii")  # a Byte Sequence, RFC 9651 §4.1.8
-        return MadeSignature(f"{self.label}={self.metadata}", f"{self.label}=:{encoded}:", self.base)
+        return MadeSignature(*_members(self.label, self.metadata, value), self.base)
+
+
+def _members(label: str, metadata: str, value: bytes) -> tuple[str, str]:
+    """What stands in Signature-Input and in Signature; the latter is a Byte Sequence (RFC 9651 §4.1.8)."""
+    return f"{label}={metadata}", f"{label}=:{b2a_base64(value, newline=False).decode('ascii')}:"
 
 
 def prepare_signature(
@@ -79,13 +83,26 @@ def prepare_signature(
     field_types: StructuredFieldTypes = DEFAULT_FIELD_TYPES,
 ) -> PreparedSignature:
     """Do all of §3.1 but the signing itself; arguments and errors as `make_signature`."""
+    return PreparedSignature(label, *_prepared(message, signer, components, parameters, label, request, field_types))
+
+
+def _prepared(
+    message: Message,
+    signer: AnySigner | AsyncSigner,
+    components: Iterable[ComponentIdentifier | str],
+    parameters: Mapping[str, object],
+    label: str,
+    request: Request | None,
+    field_types: StructuredFieldTypes,
+) -> tuple[str, SignatureBase]:
+    """The serialised metadata, and the base."""
     if not is_key(label):
         raise ConfigurationError("the label is not the key of a structured field's Dictionary")
     covered, metadata = covered_and_serialized(components, parameters)
     # §3.3.7: a JWS algorithm that is not in the registry has no name, and then there is no parameter alg.
     if "alg" in parameters and parameters["alg"] != verification_key(signer).algorithm.http_name:
         raise ConfigurationError("the parameter alg is not the algorithm of the key")
-    return PreparedSignature(label, metadata, base_of(covered, metadata, message, request, field_types))  # §3.1 step 5
+    return metadata, base_of(covered, metadata, message, request, field_types)  # §3.1 step 5
 
 
 def make_signature(
@@ -153,10 +170,8 @@ def sign(
         Refused: also `signature_label_duplicated` when the message has a signature of this label.
     """
     _check_label(message, label)
-    made = make_signature(
-        message, signer, components, parameters, label=label, request=request, field_types=field_types
-    )
-    return with_fields(message, message.fields.with_made(made.lines()))
+    metadata, base = _prepared(message, signer, components, parameters, label, request, field_types)
+    return _with_signature(message, label, metadata, sign_with(signer, base.data))
 
 
 async def sign_async(
@@ -171,10 +186,14 @@ async def sign_async(
 ) -> AnyMessage:
     """Sign a message as `sign` does, by a signer whose answer is awaited."""
     _check_label(message, label)
-    made = await make_signature_async(
-        message, signer, components, parameters, label=label, request=request, field_types=field_types
-    )
-    return with_fields(message, message.fields.with_made(made.lines()))
+    metadata, base = _prepared(message, signer, components, parameters, label, request, field_types)
+    return _with_signature(message, label, metadata, await sign_with_async(signer, base.data))
+
+
+def _with_signature(message: AnyMessage, label: str, metadata: str, value: bytes) -> AnyMessage:
+    signature_input, signature = _members(label, metadata, value)
+    lines = (("Signature-Input", signature_input), ("Signature", signature))
+    return with_fields(message, message.fields.with_made(lines))
 
 
 def _check_label(message: Message, label: str) -> None:

@@ -32,6 +32,7 @@ CURVES: Final[dict[str, ec.EllipticCurve]] = {
     "P-384": ec.SECP384R1(),
     "P-521": ec.SECP521R1(),
 }
+_LONGEST_SHORT: Final = 48  # bytes of a coordinate of P-384
 _CURVE_NAMES: Final = {curve.name: name for name, curve in CURVES.items()}
 
 
@@ -76,25 +77,46 @@ def _check_kind(algorithm: Algorithm, native: NativePublicKey) -> None:
 def _ecdsa_verifier(algorithm: Algorithm, native: ec.EllipticCurvePublicKey) -> Callable[[bytes, bytes], object]:
     size, length = algorithm.coordinate_bytes, algorithm.signature_bytes
     check, scheme = native.verify, ec.ECDSA(_HASHES[algorithm.hash_name or ""])
-    number, encode = int.from_bytes, utils.encode_dss_signature
 
     def verify(signature: bytes, data: bytes) -> None:
         if len(signature) != length:  # RFC 7518 §3.4: exactly, whatever leading zeros there are
             raise InvalidSignature
-        check(encode(number(signature[:size], "big"), number(signature[size:], "big")), data, scheme)
+        check(der_of_numbers(signature, size), data, scheme)
 
     return verify
 
 
 def _ecdsa_signer(algorithm: Algorithm, native: ec.EllipticCurvePrivateKey) -> Callable[[bytes], bytes]:
     size, scheme = algorithm.coordinate_bytes, ec.ECDSA(_HASHES[algorithm.hash_name or ""])
-    make, decode = native.sign, utils.decode_dss_signature
+    make = native.sign
+    return lambda data: numbers_of_der(make(data, scheme), size)
 
-    def sign(data: bytes) -> bytes:
-        r, s = decode(make(data, scheme))
+
+# The two forms of an ECDSA signature, without integers between them, which would cost more than the rest of a call. A
+# test holds both functions equal to those of the library. In DER (X.690 §8.3) a number is as short as it can be, with a
+# zero in front where its first bit is set; up to P-384 every length is below 128, and one byte.
+
+
+def der_of_numbers(signature: bytes, size: int) -> bytes:
+    """The DER form of r and s, of `size` bytes each, side by side."""
+    if size > _LONGEST_SHORT:
+        number = int.from_bytes
+        return utils.encode_dss_signature(number(signature[:size], "big"), number(signature[size:], "big"))
+    r, s = signature[:size].lstrip(b"\0") or b"\0", signature[size:].lstrip(b"\0") or b"\0"
+    if r[0] > 127:
+        r = b"\0" + r
+    if s[0] > 127:
+        s = b"\0" + s
+    return b"\x30%c\x02%c%b\x02%c%b" % (len(r) + len(s) + 4, len(r), r, len(s), s)
+
+
+def numbers_of_der(der: bytes, size: int) -> bytes:
+    """The numbers r and s, of `size` bytes each, side by side, of a signature that the library has just made."""
+    if size > _LONGEST_SHORT:
+        r, s = utils.decode_dss_signature(der)
         return r.to_bytes(size, "big") + s.to_bytes(size, "big")
-
-    return sign
+    end = 4 + der[3]
+    return der[4:end].rjust(size, b"\0")[-size:] + der[end + 2 :].rjust(size, b"\0")[-size:]
 
 
 def _rsa_verifier(algorithm: Algorithm, native: rsa.RSAPublicKey) -> Callable[[bytes, bytes], object]:
