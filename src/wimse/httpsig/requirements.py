@@ -10,6 +10,7 @@ from typing import Final
 from wimse.errors import ConfigurationError, Reason, Refused, Violation
 from wimse.httpsig.components import ComponentIdentifier, component_value
 from wimse.httpsig.digest import CONTENT_DIGEST
+from wimse.httpsig.forms import KnownForms
 from wimse.httpsig.message import Message, Request
 from wimse.httpsig.parameters import SignatureInput, known_types
 from wimse.httpsig.signatures import LabelledSignature
@@ -50,6 +51,7 @@ class Requirements:
         leeway: how far the two clocks may be apart. Default 30 s, at most 120 s.
         algorithms: those that are allowed; None allows each that is supported.
         known_types: `parameter_types` with those of §2.3; worked out.
+        forms: those of signatures that satisfied these requirements; learnt.
 
     Raises on construction:
         ConfigurationError: for a leeway that is negative or above 120 s, a negative age or lifetime, a parameter both
@@ -76,14 +78,21 @@ class Requirements:
     _needed: frozenset[str] = field(init=False, repr=False, compare=False, default=frozenset())
     _forbidden: frozenset[str] = field(init=False, repr=False, compare=False, default=frozenset())
     known_types: Mapping[str, type] = field(init=False, repr=False, compare=False, default_factory=dict)
-    _leeway_seconds: int = field(init=False, repr=False, compare=False, default=0)
+    forms: KnownForms = field(init=False, repr=False, compare=False, default_factory=KnownForms)
+    _judges_values: bool = field(init=False, repr=False, compare=False, default=True)
+    _leeway: int = field(init=False, repr=False, compare=False, default=0)  # seconds, as the two that follow
+    _max_age: int | None = field(init=False, repr=False, compare=False, default=None)
+    _max_lifetime: int | None = field(init=False, repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:
         put = object.__setattr__
         put(self, "_needed", frozenset((*self.parameters, *self.parameter_values, *self._tag_if_limited())))
         put(self, "_forbidden", frozenset(self.forbidden_parameters))
         put(self, "known_types", known_types(self.parameter_types))
-        put(self, "_leeway_seconds", int(self.leeway.total_seconds()))
+        put(self, "_judges_values", bool(self.parameter_values) or self.tags is not None)
+        put(self, "_leeway", int(self.leeway.total_seconds()))
+        put(self, "_max_age", _seconds(self.max_age))
+        put(self, "_max_lifetime", _seconds(self.max_lifetime))
         if not timedelta(0) <= self.leeway <= MAX_LEEWAY:
             raise ConfigurationError(f"leeway must be between 0 and {MAX_LEEWAY.seconds} seconds")
         for name, duration in (("max_age", self.max_age), ("max_lifetime", self.max_lifetime)):
@@ -127,9 +136,11 @@ class Requirements:
             missing = (*missing, CONTENT_DIGEST_COMPONENT)
         for identifier in missing:
             found.append(Violation(Reason.COMPONENT_NOT_COVERED, f"{identifier} is not covered"))
-        self._presence(found, given)
-        self._values(found, given)
-        self._times(found, metadata, now)
+        if not given.keys() >= self._needed or not self._forbidden.isdisjoint(given):
+            self._presence(found, given)
+        if self._judges_values or "alg" in given:
+            self._values(found, given)
+        self._times(found, given, now)
         if found:
             raise Refused.for_violations(list(dict.fromkeys(found)))
 
@@ -137,14 +148,12 @@ class Requirements:
         return () if self.tags is None else ("tag",)
 
     def _presence(self, found: list[Violation], given: Mapping[str, object]) -> None:
-        if not given.keys() >= self._needed:
-            for name in dict.fromkeys((*self.parameters, *self.parameter_values, *self._tag_if_limited())):
-                if name not in given:
-                    found.append(Violation(Reason.PARAMETER_MISSING, f"the parameter {name} is missing"))
-        if not self._forbidden.isdisjoint(given):
-            for name in self.forbidden_parameters:
-                if name in given:
-                    found.append(Violation(Reason.PARAMETER_FORBIDDEN, f"the parameter {name} must not be used"))
+        for name in dict.fromkeys((*self.parameters, *self.parameter_values, *self._tag_if_limited())):
+            if name not in given:
+                found.append(Violation(Reason.PARAMETER_MISSING, f"the parameter {name} is missing"))
+        for name in self.forbidden_parameters:
+            if name in given:
+                found.append(Violation(Reason.PARAMETER_FORBIDDEN, f"the parameter {name} must not be used"))
 
     def _values(self, found: list[Violation], given: Mapping[str, object]) -> None:
         for name, value in self.parameter_values.items():
@@ -161,24 +170,31 @@ class Requirements:
         ):
             found.append(Violation(Reason.ALGORITHM_NOT_ALLOWED, "the parameter alg is not among those allowed"))
 
-    def _times(self, found: list[Violation], metadata: SignatureInput, now: int) -> None:
+    def _times(self, found: list[Violation], given: Mapping[str, object], now: int) -> None:
         # Plain integers throughout: a `created` of fifteen digits is no date and must not become an exception.
-        created, expires, leeway = metadata.integer("created"), metadata.integer("expires"), self._leeway_seconds
+        created, expires, leeway = _integer(given.get("created")), _integer(given.get("expires")), self._leeway
         if expires is not None and now >= expires + leeway:
             found.append(Violation(Reason.SIGNATURE_EXPIRED, "the signature has expired"))
         if created is not None and created > now + leeway:
             found.append(Violation(Reason.SIGNATURE_NOT_YET_VALID, "the signature was created in the future"))
         if created is not None and expires is not None and expires <= created:
             found.append(Violation(Reason.SIGNATURE_LIFETIME, "the signature expires before it was created"))
-        if self.max_age is not None:
+        if self._max_age is not None:
             if created is None:
                 found.append(Violation(Reason.PARAMETER_MISSING, "the parameter created is missing"))
-            elif now - created > int(self.max_age.total_seconds()) + leeway:
+            elif now - created > self._max_age + leeway:
                 found.append(Violation(Reason.SIGNATURE_TOO_OLD, "the signature is older than is accepted"))
-        if self.max_lifetime is not None and created is not None and expires is not None:
-            longest = int(self.max_lifetime.total_seconds())
-            if expires - created > longest:
-                found.append(Violation(Reason.SIGNATURE_LIFETIME, f"the signature lives longer than {longest} seconds"))
+        longest = self._max_lifetime
+        if longest is not None and created is not None and expires is not None and expires - created > longest:
+            found.append(Violation(Reason.SIGNATURE_LIFETIME, f"the signature lives longer than {longest} seconds"))
+
+
+def _integer(value: object) -> int | None:
+    return value if type(value) is int else None
+
+
+def _seconds(duration: timedelta | None) -> int | None:
+    return None if duration is None else int(duration.total_seconds())
 
 
 def _is_present(identifier: ComponentIdentifier, message: Message, request: Request | None) -> bool:

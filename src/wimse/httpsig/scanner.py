@@ -17,13 +17,16 @@ from wimse.httpsig.coverage import read_components
 from wimse.httpsig.limits import Limits
 from wimse.httpsig.parameters import SignatureInput
 
-__all__ = ["scan_signatures"]
+__all__ = ["INTEGER", "STRING", "member_of_signature", "scan_signatures", "scan_value"]
 
 _KEY: Final = r"[a-z*][a-z0-9_.*-]*"
 # An Inner List as far as its closing parenthesis; what is in it is checked by `read_components`.
 _INNER: Final = r'\([^()"\\]*+(?:"[^"\\]*+"[^()"\\]*+)*+\)'
-# An Integer without leading zeros, a String without escapes, the Boolean false; a key alone is the Boolean true.
-_VALUE_OF_PARAMETER: Final = r'("[\x20\x21\x23-\x5b\x5d-\x7e]*+")|(0|-?[1-9][0-9]{0,14}+)|(\?0)'
+# An Integer without leading zeros; what is between the quotes of a String without escapes.
+INTEGER: Final = r"0|-?[1-9][0-9]{0,14}+"
+STRING: Final = r"[\x20\x21\x23-\x5b\x5d-\x7e]*+"
+# Beside them the Boolean false; a key alone is the Boolean true.
+_VALUE_OF_PARAMETER: Final = rf'("{STRING}")|({INTEGER})|(\?0)'
 _PARAMETER: Final = rf";({_KEY}+)(?:=(?:{_VALUE_OF_PARAMETER}))?+"
 _INPUT: Final = re.compile(
     rf"({_KEY}+)=({_INNER})((?:{re.sub(r'[(](?![?])', '(?:', _PARAMETER)})*+)(?:, (?=.)|\Z)", re.ASCII | re.DOTALL
@@ -71,16 +74,33 @@ def _scan_values(text: str, limits: Limits) -> dict[str, bytes] | None:
     # Neither a label nor base64 has a comma. Whether a label is one, Signature-Input tells, where each has its twin.
     found: dict[str, bytes] = {}
     for member in text.split(", "):
-        label, _, rest = member.partition("=:")
-        try:
-            value = a2b_base64(rest[:-1], strict_mode=True)
-        except ValueError:  # binascii.Error is one, and what is not ASCII raises the plain one
-            return None
-        # Written again, it is the same to the letter: which rules out trailing bits, and what follows the padding.
-        if rest != b2a_base64(value, newline=False).decode("ascii") + ":" or label in found:
+        label = member.partition("=")[0]
+        value = scan_value(member, label)
+        if value is None or label in found:
             return None
         found[label] = value
     return found if len(found) <= limits.max_signatures else None
+
+
+def scan_value(text: str, label: str) -> bytes | None:
+    """Read a member of Signature in canonical form.
+
+    Args:
+        text: the member.
+        label: its label.
+    """
+    begin = len(label) + 2
+    try:
+        value = a2b_base64(text[begin:-1], strict_mode=True)
+    except ValueError:  # binascii.Error is one, and what is not ASCII raises the plain one
+        return None
+    # Written again, it is the same to the letter: which rules out trailing bits, and whatever stands around it.
+    return value if text == member_of_signature(label, value) else None
+
+
+def member_of_signature(label: str, value: bytes) -> str:
+    """A member of Signature: a Byte Sequence (RFC 9651 §4.1.8) under its label."""
+    return f"{label}=:{b2a_base64(value, newline=False).decode('ascii')}:"
 
 
 def _scan_metadata(inner: str, tail: str, types: Mapping[str, type], limits: Limits) -> SignatureInput | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from binascii import b2a_base64
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
@@ -12,6 +11,7 @@ from wimse.httpsig.components import ComponentIdentifier
 from wimse.httpsig.field_types import DEFAULT_FIELD_TYPES, StructuredFieldTypes
 from wimse.httpsig.message import AnyMessage, Message, Request, with_fields
 from wimse.httpsig.parameters import covered_and_serialized, is_key
+from wimse.httpsig.scanner import member_of_signature
 from wimse.httpsig.signatures import parse_signatures
 from wimse.keys import AnySigner, AsyncSigner, sign_with, sign_with_async, verification_key
 
@@ -64,12 +64,7 @@ class PreparedSignature(NamedTuple):
 
     def made(self, value: bytes) -> MadeSignature:
         """Finish with the signature's value over `base.data`."""
-        return MadeSignature(*_members(self.label, self.metadata, value), self.base)
-
-
-def _members(label: str, metadata: str, value: bytes) -> tuple[str, str]:
-    """What stands in Signature-Input and in Signature; the latter is a Byte Sequence (RFC 9651 §4.1.8)."""
-    return f"{label}={metadata}", f"{label}=:{b2a_base64(value, newline=False).decode('ascii')}:"
+        return MadeSignature(f"{self.label}={self.metadata}", member_of_signature(self.label, value), self.base)
 
 
 def prepare_signature(
@@ -191,8 +186,7 @@ async def sign_async(
 
 
 def _with_signature(message: AnyMessage, label: str, metadata: str, value: bytes) -> AnyMessage:
-    signature_input, signature = _members(label, metadata, value)
-    lines = (("Signature-Input", signature_input), ("Signature", signature))
+    lines = (("Signature-Input", f"{label}={metadata}"), ("Signature", member_of_signature(label, value)))
     return with_fields(message, message.fields.with_made(lines))
 
 

@@ -122,7 +122,7 @@ def verify(
     """
     need = _steps_before_the_key(message, requirements, now, request, content=content, limits=limits)
     key = yield from _key_of(need)  # step 5
-    return _steps_after_the_key(need, key, requirements, field_types)
+    return _steps_after_the_key(need, key, requirements, limits, field_types)
 
 
 def verify_message(
@@ -146,7 +146,7 @@ def verify_message(
     # The steps of `verify` without its generator, which asks one question: it and its driver would be 3 % of a
     # verification with P-256.
     need = _steps_before_the_key(message, requirements, now, request, content=content, limits=limits)
-    return _steps_after_the_key(need, _key_at_once(resolver, need), requirements, field_types)
+    return _steps_after_the_key(need, _key_at_once(resolver, need), requirements, limits, field_types)
 
 
 async def verify_message_async(
@@ -177,7 +177,8 @@ def _steps_before_the_key(
     limits: Limits,
 ) -> NeedKey:
     # Steps 1 to 3
-    found = signatures_of(message.fields, requirements.known_types, limits)
+    only = requirements.forms.read(message.fields, limits)
+    found = (only,) if only else signatures_of(message.fields, requirements.known_types, limits)
     chosen = select_signature(found, requirements)
     requirements.check(chosen.input, message, now, request, content=content)  # step 4
     covered_content = None if content is None or not chosen.input.covered.has(CONTENT_DIGEST_COMPONENT) else content
@@ -187,13 +188,18 @@ def _steps_before_the_key(
 
 
 def _steps_after_the_key(
-    need: NeedKey, key: VerificationKey, requirements: Requirements, field_types: StructuredFieldTypes
+    need: NeedKey,
+    key: VerificationKey,
+    requirements: Requirements,
+    limits: Limits,
+    field_types: StructuredFieldTypes,
 ) -> VerifiedSignature:
     chosen = need.signature
     _check_algorithm(chosen.input, key, requirements)  # step 6
     metadata = chosen.input
     base = base_of(metadata.covered, metadata.serialized, need.message, need.request, field_types)  # step 7
     key.verify(chosen.value, base.data)  # step 8
+    requirements.forms.learn(chosen, limits)
     return _verified(chosen, key, base, need.content)
 
 
@@ -201,11 +207,12 @@ def _verified(
     signature: LabelledSignature, key: VerificationKey, base: SignatureBase, content: bytes | None
 ) -> VerifiedSignature:
     made = object.__new__(VerifiedSignature)
+    label, metadata, _ = signature
     made.__dict__.update(
-        label=signature.label,
+        label=label,
         key=key,
-        components=signature.input.components,
-        parameters=MappingProxyType(signature.input.parameters),
+        components=metadata.components,
+        parameters=MappingProxyType(metadata.parameters),
         content=content,
         _base=base,
     )
