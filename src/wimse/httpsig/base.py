@@ -52,7 +52,7 @@ def signature_base(
         Refused: any reason of the class `base`, `parameter_duplicated`, `too_many_parameters`; then there is no base
             at all.
     """
-    return base_of(metadata.covered, metadata.serialized, message, request, field_types)
+    return base_of(metadata.components, metadata.serialized, message, request, field_types)
 
 
 def base_of(

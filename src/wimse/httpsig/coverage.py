@@ -117,21 +117,22 @@ class CoveredComponents(tuple[ComponentIdentifier, ...]):  # noqa: SLOT001 - as 
         Raises:
             Refused: as `resolver_for` and `check_distinct`.
         """
-        plan = self._plans.get(field_types)
-        if plan is None:
-            self.check_distinct()  # RFC 9421 §2.5 step 2.0: there is no base of a list that names a component twice
-            lines = [f"{each.serialized}: " for each in self]
-            plan = Plan(
-                tuple((each.field, resolver_for(each, field_types)) for each in self),
-                "".join(line.replace("%", "%%") + "%s\n" for line in lines) + '"@signature-params": %s',
-                tuple(str(each) for each in self),
-            )
-            if len(self._plans) < _MAX_ANSWERS:
-                self._plans[field_types] = plan
+        known = self._plans.get(id(field_types))  # by identity, as in `missing`
+        if known is not None:
+            return known[1]
+        self.check_distinct()  # RFC 9421 §2.5 step 2.0: there is no base of a list that names a component twice
+        lines = [f"{each.serialized}: " for each in self]
+        plan = Plan(
+            tuple((each.field, resolver_for(each, field_types)) for each in self),
+            "".join(line.replace("%", "%%") + "%s\n" for line in lines) + '"@signature-params": %s',
+            tuple(str(each) for each in self),
+        )
+        if len(self._plans) < _MAX_ANSWERS:
+            self._plans[id(field_types)] = field_types, plan
         return plan
 
     @cached_property
-    def _plans(self) -> dict[StructuredFieldTypes, Plan]:
+    def _plans(self) -> dict[int, tuple[StructuredFieldTypes, Plan]]:
         return {}
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple
 
 from wimse.httpsig.coverage import CoveredComponents
 from wimse.httpsig.limits import Limits
@@ -50,10 +50,11 @@ class KnownForms:
 
     def read(self, fields: Fields, limits: Limits) -> LabelledSignature | None:
         """The signature of a message that has one, in a form that is known; None for any other message."""
-        if limits is not self._limits:
+        present = fields.by_name
+        inputs, values = present.get("signature-input"), present.get("signature")
+        if inputs is None or values is None or limits is not self._limits:
             return None
-        inputs, values = fields.by_name.get("signature-input"), fields.by_name.get("signature")
-        if inputs is None or values is None:
+        if len(inputs) > limits.max_signature_field_bytes or len(values) > limits.max_signature_field_bytes:
             return None
         end = inputs.find(")") + 1
         for form in self._by_head.get(inputs[:end], ()):
@@ -61,11 +62,11 @@ class KnownForms:
             if found is None:
                 continue
             value = scan_value(values, form.label)
-            if value is None or max(len(inputs), len(values)) > limits.max_signature_field_bytes:
+            if value is None:
                 return None
-            parameters: dict[str, object] = dict(zip(form.names, found.groups(), strict=True))
+            parameters: dict[str, Any] = dict(zip(form.names, found.groups(), strict=True))
             for name in form.integers:
-                parameters[name] = int(cast("str", parameters[name]))
+                parameters[name] = int(parameters[name])
             for name in form.flags:
                 parameters[name] = True
             metadata = SignatureInput.as_signed(form.components, parameters, inputs[len(form.label) + 1 :])
@@ -79,7 +80,7 @@ class KnownForms:
             signature: as it was read with `limits`.
             limits: those that it was read with.
         """
-        components, parameters = signature.input.covered, signature.input.parameters
+        components, parameters = signature.input.components, signature.input.parameters
         key = id(components), tuple(parameters)
         if key in self._known or len(self._known) >= _MAX_FORMS:
             return

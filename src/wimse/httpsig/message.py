@@ -74,7 +74,8 @@ class Fields:
                 control character.
         """
         self._lines = tuple((name, value) for name, value in lines)
-        self._combined: dict[str, str] | None
+        self._combined: dict[str, str] | None  # None until it is asked for, and then _repeated is not there either
+        self._repeated: dict[str, list[str]]
         self._combined, self._repeated = _index(self._lines)
         self._made: dict[Hashable, Any] | None = None
 
@@ -136,7 +137,6 @@ class Fields:
         both = object.__new__(Fields)  # the lines that are here were looked at when they came
         both._lines = self._lines + lines
         both._combined = both._made = None
-        both._repeated = {}
         return both
 
     def __iter__(self) -> Iterator[tuple[str, str]]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
-from typing import Any, Final, cast
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, Self, cast
 
 import http_sf
 
@@ -32,21 +32,37 @@ def known_types(extension_types: Mapping[str, type]) -> Mapping[str, type]:
     return {**extension_types, **PARAMETER_TYPES}
 
 
-# Not slotted: it caches its own serialisation.
-@dataclass(frozen=True)
-class SignatureInput:
+class _Metadata(NamedTuple):
+    components: CoveredComponents
+    parameters: Mapping[str, Any]
+    serialized: str
+
+
+class SignatureInput(_Metadata):
     """What a signature covers, and its parameters, both in the order in which they are signed.
 
     Attributes:
         components: the covered components.
         parameters: name to value; int, str, bool, or another structured-field type for names not known here.
+        serialized: the value of `@signature-params` and of the member of Signature-Input (§2.3).
     """
 
-    components: tuple[ComponentIdentifier, ...]
-    parameters: Mapping[str, object] = field(default_factory=dict)
+    __slots__ = ()
+
+    def __new__(
+        cls, components: Iterable[ComponentIdentifier], parameters: Mapping[str, object] = MappingProxyType({})
+    ) -> Self:
+        """Take both as they are, with whatever types the parameters have.
+
+        Raises:
+            ValueError, TypeError: for what a structured field cannot hold.
+        """
+        covered = CoveredComponents.of(components)
+        text = covered.serialized + _serialize_parameters(parameters, typed=False)
+        return cls.as_signed(covered, parameters, text)
 
     @classmethod
-    def build(cls, components: Iterable[ComponentIdentifier | str], parameters: Mapping[str, object]) -> SignatureInput:
+    def build(cls, components: Iterable[ComponentIdentifier | str], parameters: Mapping[str, object]) -> Self:
         """Put together the metadata of a signature to be made.
 
         Args:
@@ -62,9 +78,7 @@ class SignatureInput:
         return cls.as_signed(covered, dict(parameters), text)
 
     @classmethod
-    def as_signed(
-        cls, components: CoveredComponents, parameters: Mapping[str, object], serialized: str
-    ) -> SignatureInput:
+    def as_signed(cls, components: CoveredComponents, parameters: Mapping[str, object], serialized: str) -> Self:
         """Take metadata whose serialisation is known, from whoever read or wrote it.
 
         Args:
@@ -72,20 +86,7 @@ class SignatureInput:
             parameters: in their order.
             serialized: both, as §2.3 serialises them.
         """
-        made = object.__new__(cls)
-        # The two attributes, and what the properties below would work out, had they to.
-        made.__dict__.update(components=components, parameters=parameters, serialized=serialized, covered=components)
-        return made
-
-    @cached_property
-    def covered(self) -> CoveredComponents:
-        """The components, with what is known about their list."""
-        return CoveredComponents.of(self.components)
-
-    @cached_property
-    def serialized(self) -> str:
-        """The value of `@signature-params` and of the member of Signature-Input (§2.3)."""
-        return self.covered.serialized + _serialize_one_by_one(self.parameters)
+        return tuple.__new__(cls, (components, parameters, serialized))
 
     def check_components(self) -> None:
         """Refuse a list that names a component twice, in whatever order of parameters (§2, §2.5 step 2.0).
@@ -93,7 +94,7 @@ class SignatureInput:
         Raises:
             Refused: `component_duplicated`.
         """
-        self.covered.check_distinct()
+        self.components.check_distinct()
 
     def integer(self, name: str) -> int | None:
         """An Integer parameter, or None when it is absent."""
@@ -134,7 +135,7 @@ def covered_and_serialized(
     except ValueError:
         raise ConfigurationError("a component's name or parameter cannot be written as a structured field") from None
     try:
-        return covered, covered.serialized + _serialize_parameters(parameters)
+        return covered, covered.serialized + _serialize_parameters(parameters, typed=True)
     except (ValueError, TypeError):
         raise ConfigurationError("a signature parameter cannot be written as a structured field") from None
 
@@ -147,13 +148,14 @@ def _beginning(name: str) -> tuple[str, type | None]:
     return f";{name}", PARAMETER_TYPES.get(name)
 
 
-def _serialize_parameters(parameters: Mapping[str, Any]) -> str:
+def _serialize_parameters(parameters: Mapping[str, Any], *, typed: bool) -> str:
     # The common types by hand, as the library would write them; everything else, and what is wrong, is the library's.
+    # With `typed` those of §2.3 must be of their type; in an Accept-Signature field some are flags (§5.1).
     text, quotes, common = "", 0, True
     for name, value in parameters.items():
         begin, known = _beginning(name)
         kind = type(value)
-        if known is not None and kind is not known:
+        if typed and known is not None and kind is not known:
             raise ConfigurationError(f"the signature parameter {name} has the wrong type")
         if kind is str:
             text += f'{begin}="{value}"'

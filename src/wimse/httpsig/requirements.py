@@ -128,7 +128,7 @@ class Requirements:
         if self.cover_content and content is None:
             raise ConfigurationError("cover_content is judged with the content, which was not given")
         found: list[Violation] = []
-        covered, given = metadata.covered, metadata.parameters
+        covered, given = metadata.components, metadata.parameters
         missing, optional = covered.missing(self.components), covered.missing(self.components_if_present)
         if optional:
             missing = (*missing, *(each for each in optional if _is_present(each, message, request)))
@@ -172,7 +172,9 @@ class Requirements:
 
     def _times(self, found: list[Violation], given: Mapping[str, object], now: int) -> None:
         # Plain integers throughout: a `created` of fifteen digits is no date and must not become an exception.
-        created, expires, leeway = _integer(given.get("created")), _integer(given.get("expires")), self._leeway
+        created, expires, leeway = given.get("created"), given.get("expires"), self._leeway
+        created = created if type(created) is int else None
+        expires = expires if type(expires) is int else None
         if expires is not None and now >= expires + leeway:
             found.append(Violation(Reason.SIGNATURE_EXPIRED, "the signature has expired"))
         if created is not None and created > now + leeway:
@@ -187,10 +189,6 @@ class Requirements:
         longest = self._max_lifetime
         if longest is not None and created is not None and expires is not None and expires - created > longest:
             found.append(Violation(Reason.SIGNATURE_LIFETIME, f"the signature lives longer than {longest} seconds"))
-
-
-def _integer(value: object) -> int | None:
-    return value if type(value) is int else None
 
 
 def _seconds(duration: timedelta | None) -> int | None:

@@ -78,26 +78,14 @@ def prepare_signature(
     field_types: StructuredFieldTypes = DEFAULT_FIELD_TYPES,
 ) -> PreparedSignature:
     """Do all of §3.1 but the signing itself; arguments and errors as `make_signature`."""
-    return PreparedSignature(label, *_prepared(message, signer, components, parameters, label, request, field_types))
-
-
-def _prepared(
-    message: Message,
-    signer: AnySigner | AsyncSigner,
-    components: Iterable[ComponentIdentifier | str],
-    parameters: Mapping[str, object],
-    label: str,
-    request: Request | None,
-    field_types: StructuredFieldTypes,
-) -> tuple[str, SignatureBase]:
-    """The serialised metadata, and the base."""
     if not is_key(label):
         raise ConfigurationError("the label is not the key of a structured field's Dictionary")
     covered, metadata = covered_and_serialized(components, parameters)
     # §3.3.7: a JWS algorithm that is not in the registry has no name, and then there is no parameter alg.
     if "alg" in parameters and parameters["alg"] != verification_key(signer).algorithm.http_name:
         raise ConfigurationError("the parameter alg is not the algorithm of the key")
-    return metadata, base_of(covered, metadata, message, request, field_types)  # §3.1 step 5
+    base = base_of(covered, metadata, message, request, field_types)  # §3.1 step 5
+    return PreparedSignature(label, metadata, base)
 
 
 def make_signature(
@@ -165,8 +153,10 @@ def sign(
         Refused: also `signature_label_duplicated` when the message has a signature of this label.
     """
     _check_label(message, label)
-    metadata, base = _prepared(message, signer, components, parameters, label, request, field_types)
-    return _with_signature(message, label, metadata, sign_with(signer, base.data))
+    prepared = prepare_signature(
+        message, signer, components, parameters, label=label, request=request, field_types=field_types
+    )
+    return _with_signature(message, prepared, sign_with(signer, prepared.base.data))
 
 
 async def sign_async(
@@ -181,11 +171,14 @@ async def sign_async(
 ) -> AnyMessage:
     """Sign a message as `sign` does, by a signer whose answer is awaited."""
     _check_label(message, label)
-    metadata, base = _prepared(message, signer, components, parameters, label, request, field_types)
-    return _with_signature(message, label, metadata, await sign_with_async(signer, base.data))
+    prepared = prepare_signature(
+        message, signer, components, parameters, label=label, request=request, field_types=field_types
+    )
+    return _with_signature(message, prepared, await sign_with_async(signer, prepared.base.data))
 
 
-def _with_signature(message: AnyMessage, label: str, metadata: str, value: bytes) -> AnyMessage:
+def _with_signature(message: AnyMessage, prepared: PreparedSignature, value: bytes) -> AnyMessage:
+    label, metadata, _ = prepared
     lines = (("Signature-Input", f"{label}={metadata}"), ("Signature", member_of_signature(label, value)))
     return with_fields(message, message.fields.with_made(lines))
 

@@ -181,7 +181,7 @@ def _steps_before_the_key(
     found = (only,) if only else signatures_of(message.fields, requirements.known_types, limits)
     chosen = select_signature(found, requirements)
     requirements.check(chosen.input, message, now, request, content=content)  # step 4
-    covered_content = None if content is None or not chosen.input.covered.has(CONTENT_DIGEST_COMPONENT) else content
+    covered_content = None if content is None or not chosen.input.components.has(CONTENT_DIGEST_COMPONENT) else content
     if covered_content is not None:  # §7.2.8: the signature alone does not say that the content is its own
         check_content_digest(message.fields, covered_content, limits=limits)
     return NeedKey(chosen, message, request, covered_content)
@@ -197,7 +197,7 @@ def _steps_after_the_key(
     chosen = need.signature
     _check_algorithm(chosen.input, key, requirements)  # step 6
     metadata = chosen.input
-    base = base_of(metadata.covered, metadata.serialized, need.message, need.request, field_types)  # step 7
+    base = base_of(metadata.components, metadata.serialized, need.message, need.request, field_types)  # step 7
     key.verify(chosen.value, base.data)  # step 8
     requirements.forms.learn(chosen, limits)
     return _verified(chosen, key, base, need.content)
