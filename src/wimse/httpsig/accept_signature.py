@@ -97,9 +97,8 @@ class SignatureRequest:
             raise ConfigurationError("a parameter of a signature request has the wrong type")
         try:
             made = cls(label, SignatureInput(identifiers, chosen))
-            made.serialized.encode("ascii")
             serialize_structured({label: True})
-        except (ValueError, TypeError):
+        except (ConfigurationError, ValueError, TypeError):
             raise ConfigurationError("a signature request cannot be written as a structured field") from None
         made.wanted.check_components()
         return made

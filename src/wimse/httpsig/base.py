@@ -52,32 +52,35 @@ def signature_base(
         Refused: any reason of the class `base`, `parameter_duplicated`, `too_many_parameters`; then there is no base
             at all.
     """
-    return base_of(metadata.components, metadata.serialized, message, request, field_types)
+    return SignatureBase(*base_parts(metadata.components, metadata.serialized, message, request, field_types))
 
 
-def base_of(
+def base_parts(
     components: CoveredComponents,
-    parameters: str,
+    metadata: str,
     message: Message,
     request: Request | None,
     field_types: StructuredFieldTypes,
-) -> SignatureBase:
-    """Build the base of metadata whose serialisation (`parameters`) is known; else as `signature_base`."""
+) -> tuple[bytes, tuple[str, ...], tuple[str, ...]]:
+    """The three parts of a `SignatureBase`, for metadata that are serialised already; errors as `signature_base`."""
     readers, template, names = components.plan(field_types)  # it knows that no component is named twice: step 2.0
     fields = message.fields.by_name
     try:
         values = tuple([fields[name] if name else read(message, request) for name, read in readers])  # step 2.4
     except KeyError:  # the reader says what is missing
         values = tuple([read(message, request) for _, read in readers])
-    text = template % (*values, parameters)  # steps 2.1 to 2.6, and 3
+    text = template % (*values, metadata)  # steps 2.1 to 2.6, and 3
     try:
         data = text.encode("ascii")  # step 4
     except UnicodeEncodeError:
         raise _not_ascii(names, values) from None
-    return SignatureBase(data, names, values)
+    return data, names, values
 
 
 def _not_ascii(names: Iterable[str], values: Iterable[str]) -> Refused:
     # §2.5 step 2.5: no obs-text. Which component it is in is worked out only now.
-    name = next((name for name, value in zip(names, values, strict=True) if not value.isascii()), "the parameters")
+    name = next(
+        (name for name, value in zip(names, values, strict=True) if not value.isascii()),
+        "the parameters of the signature",
+    )
     return Refused(Reason.COMPONENT_VALUE_INVALID, f"the value of {name} is not ASCII")

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, cast
 
 import http_sf
 
-from wimse.errors import Reason, Refused
+from wimse.errors import ConfigurationError, Reason, Refused
 from wimse.httpsig.components import ComponentIdentifier, Resolver, check_distinct, resolver_for
 from wimse.httpsig.field_types import StructuredFieldTypes
 
@@ -56,14 +56,21 @@ class CoveredComponents(tuple[ComponentIdentifier, ...]):  # noqa: SLOT001 - as 
 
         Raises:
             Refused: for malformed text.
+            ConfigurationError: for a name or a parameter that a structured field cannot hold.
         """
         if isinstance(components, CoveredComponents):
             return components
         listed = tuple(
             each if isinstance(each, ComponentIdentifier) else ComponentIdentifier.parse(each) for each in components
         )
+        try:
+            spelled = tuple(each.serialized for each in listed)
+        except ValueError:
+            raise ConfigurationError(
+                "a component's name or parameter cannot be written as a structured field"
+            ) from None
         # By spelling: lists that differ in the order of a component's parameters are equal, and are signed differently.
-        return _kept(listed, tuple(each.serialized for each in listed))
+        return _kept(listed, spelled)
 
     @cached_property
     def serialized(self) -> str:

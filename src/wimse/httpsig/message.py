@@ -130,9 +130,9 @@ class Fields:
     def adding(self, *lines: tuple[str, str]) -> Fields:
         """The same lines with `lines` after them; raises as the constructor."""
         _index(lines)
-        return self.with_made(lines)
+        return self.with_written(lines)
 
-    def with_made(self, lines: tuple[tuple[str, str], ...]) -> Fields:
+    def with_written(self, lines: tuple[tuple[str, str], ...]) -> Fields:
         """As `adding`, for lines that were written here and have no character that they cannot have."""
         both = object.__new__(Fields)  # the lines that are here were looked at when they came
         both._lines = self._lines + lines

@@ -55,11 +55,10 @@ class SignatureInput(_Metadata):
         """Take both as they are, with whatever types the parameters have.
 
         Raises:
-            ValueError, TypeError: for what a structured field cannot hold.
+            ConfigurationError: for what a structured field cannot hold.
         """
         covered = CoveredComponents.of(components)
-        text = covered.serialized + _serialize_parameters(parameters, typed=False)
-        return cls.as_signed(covered, parameters, text)
+        return cls.as_signed(covered, parameters, covered.serialized + serialize_parameters(parameters, typed=False))
 
     @classmethod
     def build(cls, components: Iterable[ComponentIdentifier | str], parameters: Mapping[str, object]) -> Self:
@@ -73,9 +72,9 @@ class SignatureInput(_Metadata):
             ConfigurationError: for a parameter of the wrong type, or one that a structured field cannot hold.
             Refused: for a malformed identifier, or one that is listed twice.
         """
-        covered, text = covered_and_serialized(components, parameters)
+        covered = CoveredComponents.of(components)
         covered.check_distinct()
-        return cls.as_signed(covered, dict(parameters), text)
+        return cls.as_signed(covered, dict(parameters), covered.serialized + serialize_parameters(parameters))
 
     @classmethod
     def as_signed(cls, components: CoveredComponents, parameters: Mapping[str, object], serialized: str) -> Self:
@@ -122,59 +121,72 @@ def is_key(name: str) -> bool:
     return _KEY.fullmatch(name) is not None
 
 
-def covered_and_serialized(
-    components: Iterable[ComponentIdentifier | str], parameters: Mapping[str, object]
-) -> tuple[CoveredComponents, str]:
-    """The metadata of a signature to be made: its components, and both of its parts as §2.3 serialises them.
+class _Template(NamedTuple):
+    """How parameters of certain names and types are written.
 
-    Arguments and errors as `SignatureInput.build`, but for a component that is listed twice: of such a list no base can
-    be built (`base_of`).
+    Attributes:
+        text: to be filled with their values; None where the library has to write them.
+        integers: the places of the Integers.
+        flags: whether any is a Boolean; the text is for the true one.
+        quotes: how many quotes the text has.
+        mistyped: the name of one that is not of the type of §2.3, or None.
     """
-    try:
-        covered = CoveredComponents.of(components)
-    except ValueError:
-        raise ConfigurationError("a component's name or parameter cannot be written as a structured field") from None
-    try:
-        return covered, covered.serialized + _serialize_parameters(parameters, typed=True)
-    except (ValueError, TypeError):
-        raise ConfigurationError("a signature parameter cannot be written as a structured field") from None
+
+    text: str | None
+    integers: tuple[int, ...]
+    flags: bool
+    quotes: int
+    mistyped: str | None
 
 
-@lru_cache(maxsize=256)
-def _beginning(name: str) -> tuple[str, type | None]:
-    """How a parameter of this name begins, and its type where §2.3 gives it one; ValueError for what is no key."""
-    if not is_key(name):
-        raise ValueError(name)
-    return f";{name}", PARAMETER_TYPES.get(name)
+def serialize_parameters(parameters: Mapping[str, Any], *, typed: bool = True) -> str:
+    """Write the parameters of a signature as §2.3 says, in their order.
 
+    Args:
+        parameters: name to value.
+        typed: whether those of §2.3 must be of their type; in an Accept-Signature field some are flags (§5.1).
 
-def _serialize_parameters(parameters: Mapping[str, Any], *, typed: bool) -> str:
+    Raises:
+        ConfigurationError: for one of the wrong type, or one that a structured field cannot hold.
+    """
     # The common types by hand, as the library would write them; everything else, and what is wrong, is the library's.
-    # With `typed` those of §2.3 must be of their type; in an Accept-Signature field some are flags (§5.1).
-    text, quotes, common = "", 0, True
-    for name, value in parameters.items():
-        begin, known = _beginning(name)
-        kind = type(value)
-        if typed and known is not None and kind is not known:
-            raise ConfigurationError(f"the signature parameter {name} has the wrong type")
-        if kind is str:
-            text += f'{begin}="{value}"'
-            quotes += 2
-        elif kind is int:
-            text += f"{begin}={value}"
-            common = common and -_MAX_INTEGER <= value <= _MAX_INTEGER
-        elif value is True:
-            text += begin
-        else:
-            common = False
+    values = tuple(parameters.values())
+    template, integers, flags, quotes, mistyped = _template(tuple(parameters), tuple(map(type, values)))
+    if typed and mistyped:
+        raise ConfigurationError(f"the signature parameter {mistyped} has the wrong type")
+    if template is None or (flags and False in values):
+        return _serialize_one_by_one(parameters)
+    for place in integers:
+        if not -_MAX_INTEGER <= values[place] <= _MAX_INTEGER:
+            return _serialize_one_by_one(parameters)
+    text = template % values
     # RFC 9651 §3.3.3: a String has printable ASCII, and escapes before what would be one more quote or a backslash.
-    if common and text.isascii() and text.isprintable() and "\\" not in text and text.count('"') == quotes:
+    if text.isascii() and text.isprintable() and "\\" not in text and text.count('"') == quotes:
         return text
     return _serialize_one_by_one(parameters)
 
 
+@lru_cache(maxsize=256)
+def _template(names: tuple[str, ...], types: tuple[type, ...]) -> _Template:
+    """The template for parameters of these names and types."""
+    pieces, pairs = {str: '="%s"', int: "=%d", bool: "%.0s"}, tuple(zip(names, types, strict=True))
+    common = {*types} <= pieces.keys() and all(map(is_key, names))
+    return _Template(
+        "".join(f";{name}{pieces[kind]}" for name, kind in pairs) if common else None,
+        tuple(place for place, kind in enumerate(types) if kind is int),
+        bool in types,
+        2 * types.count(str),
+        next((name for name, kind in pairs if PARAMETER_TYPES.get(name, kind) is not kind), None),
+    )
+
+
 def _serialize_one_by_one(parameters: Mapping[str, object]) -> str:
     # Each as the only parameter of an Item, since a List or an Inner List is no value of a parameter.
-    return "".join(
-        http_sf.ser((True, {name: cast("Any", value)})).removeprefix("?1") for name, value in parameters.items()
-    )
+    try:
+        text = "".join(
+            http_sf.ser((True, {name: cast("Any", value)})).removeprefix("?1") for name, value in parameters.items()
+        )
+        text.encode("ascii")
+    except (ValueError, TypeError):
+        raise ConfigurationError("a signature parameter cannot be written as a structured field") from None
+    return text

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from wimse.errors import ConfigurationError, Reason, Refused
-from wimse.httpsig.base import SignatureBase, base_of
+from wimse.httpsig.base import SignatureBase, base_parts
 from wimse.httpsig.components import ComponentIdentifier
+from wimse.httpsig.coverage import CoveredComponents
 from wimse.httpsig.field_types import DEFAULT_FIELD_TYPES, StructuredFieldTypes
 from wimse.httpsig.message import AnyMessage, Message, Request, with_fields
-from wimse.httpsig.parameters import covered_and_serialized, is_key
+from wimse.httpsig.parameters import is_key, serialize_parameters
 from wimse.httpsig.scanner import member_of_signature
 from wimse.httpsig.signatures import parse_signatures
 from wimse.keys import AnySigner, AsyncSigner, sign_with, sign_with_async, verification_key
@@ -80,12 +81,18 @@ def prepare_signature(
     """Do all of §3.1 but the signing itself; arguments and errors as `make_signature`."""
     if not is_key(label):
         raise ConfigurationError("the label is not the key of a structured field's Dictionary")
-    covered, metadata = covered_and_serialized(components, parameters)
+    covered = CoveredComponents.of(components)
+    metadata = covered.serialized + serialize_parameters(parameters)
     # §3.3.7: a JWS algorithm that is not in the registry has no name, and then there is no parameter alg.
-    if "alg" in parameters and parameters["alg"] != verification_key(signer).algorithm.http_name:
+    if "alg" in parameters:
+        _check_alg(parameters["alg"], signer)
+    parts = base_parts(covered, metadata, message, request, field_types)  # step 5
+    return PreparedSignature(label, metadata, SignatureBase(*parts))
+
+
+def _check_alg(alg: object, signer: AnySigner | AsyncSigner) -> None:
+    if alg != verification_key(signer).algorithm.http_name:
         raise ConfigurationError("the parameter alg is not the algorithm of the key")
-    base = base_of(covered, metadata, message, request, field_types)  # §3.1 step 5
-    return PreparedSignature(label, metadata, base)
 
 
 def make_signature(
@@ -152,11 +159,14 @@ def sign(
     Raises:
         Refused: also `signature_label_duplicated` when the message has a signature of this label.
     """
+    # The steps of `make_signature` without the values between them, which would be 5 % of a signature with P-256.
     _check_label(message, label)
-    prepared = prepare_signature(
-        message, signer, components, parameters, label=label, request=request, field_types=field_types
-    )
-    return _with_signature(message, prepared, sign_with(signer, prepared.base.data))
+    covered = CoveredComponents.of(components)
+    metadata = covered.serialized + serialize_parameters(parameters)
+    if "alg" in parameters:
+        _check_alg(parameters["alg"], signer)
+    data, _, _ = base_parts(covered, metadata, message, request, field_types)
+    return _with_signature(message, label, metadata, sign_with(signer, data))
 
 
 async def sign_async(
@@ -174,16 +184,17 @@ async def sign_async(
     prepared = prepare_signature(
         message, signer, components, parameters, label=label, request=request, field_types=field_types
     )
-    return _with_signature(message, prepared, await sign_with_async(signer, prepared.base.data))
+    return _with_signature(message, label, prepared.metadata, await sign_with_async(signer, prepared.base.data))
 
 
-def _with_signature(message: AnyMessage, prepared: PreparedSignature, value: bytes) -> AnyMessage:
-    label, metadata, _ = prepared
+def _with_signature(message: AnyMessage, label: str, metadata: str, value: bytes) -> AnyMessage:
     lines = (("Signature-Input", f"{label}={metadata}"), ("Signature", member_of_signature(label, value)))
-    return with_fields(message, message.fields.with_made(lines))
+    return with_fields(message, message.fields.with_written(lines))
 
 
 def _check_label(message: Message, label: str) -> None:
+    if not is_key(label):
+        raise ConfigurationError("the label is not the key of a structured field's Dictionary")
     present = message.fields.by_name
     if "signature" not in present and "signature-input" not in present:
         return

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from wimse.errors import ConfigurationError, Reason, Refused, Unavailable, WimseError
-from wimse.httpsig.base import SignatureBase, base_of
+from wimse.httpsig.base import base_parts
 from wimse.httpsig.components import ComponentIdentifier
 from wimse.httpsig.digest import check_content_digest
 from wimse.httpsig.field_types import DEFAULT_FIELD_TYPES, StructuredFieldTypes
@@ -51,7 +51,8 @@ class VerifiedSignature:
     components: tuple[ComponentIdentifier, ...]
     parameters: Mapping[str, object] = field(repr=False)
     content: bytes | None = field(repr=False)
-    _base: SignatureBase = field(repr=False)
+    _names: tuple[str, ...] = field(repr=False)
+    _values: tuple[str, ...] = field(repr=False)
 
     def __init__(self, *_: object, **__: object) -> None:
         """Refuse: neither a caller nor `dataclasses.replace` makes one.
@@ -64,7 +65,7 @@ class VerifiedSignature:
     @cached_property
     def covered(self) -> Mapping[str, str]:
         """Each covered component and its VALUE: what was signed, for an application to use."""
-        return MappingProxyType(self._base.covered)
+        return MappingProxyType(dict(zip(self._names, self._values, strict=True)))
 
     def value_of(self, component: ComponentIdentifier | str) -> str:
         """The signed value of a component, which must be covered.
@@ -196,25 +197,30 @@ def _steps_after_the_key(
 ) -> VerifiedSignature:
     chosen = need.signature
     _check_algorithm(chosen.input, key, requirements)  # step 6
-    metadata = chosen.input
-    base = base_of(metadata.components, metadata.serialized, need.message, need.request, field_types)  # step 7
-    key.verify(chosen.value, base.data)  # step 8
+    components, _, metadata = chosen.input
+    data, names, values = base_parts(components, metadata, need.message, need.request, field_types)  # step 7
+    key.verify(chosen.value, data)  # step 8
     requirements.forms.learn(chosen, limits)
-    return _verified(chosen, key, base, need.content)
+    return _verified(chosen, key, names, values, need.content)
 
 
 def _verified(
-    signature: LabelledSignature, key: VerificationKey, base: SignatureBase, content: bytes | None
+    signature: LabelledSignature,
+    key: VerificationKey,
+    names: tuple[str, ...],
+    values: tuple[str, ...],
+    content: bytes | None,
 ) -> VerifiedSignature:
     made = object.__new__(VerifiedSignature)
-    label, metadata, _ = signature
+    label, (components, parameters, _), _ = signature
     made.__dict__.update(
         label=label,
         key=key,
-        components=metadata.components,
-        parameters=MappingProxyType(metadata.parameters),
+        components=components,
+        parameters=MappingProxyType(parameters),
         content=content,
-        _base=base,
+        _names=names,
+        _values=values,
     )
     return made
 
