@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from wimse.errors import Reason, Refused
@@ -24,8 +24,8 @@ class SignatureBase(NamedTuple):
     """
 
     data: bytes
-    names: tuple[str, ...]
-    values: tuple[str, ...]
+    names: Sequence[str]
+    values: Sequence[str]
 
     @property
     def covered(self) -> dict[str, str]:
@@ -61,17 +61,18 @@ def base_parts(
     message: Message,
     request: Request | None,
     field_types: StructuredFieldTypes,
-) -> tuple[bytes, tuple[str, ...], tuple[str, ...]]:
+) -> tuple[bytes, Sequence[str], Sequence[str]]:
     """The three parts of a `SignatureBase`, for metadata that are serialised already; errors as `signature_base`."""
-    readers, template, names = components.plan(field_types)  # it knows that no component is named twice: step 2.0
+    readers, pieces, names = components.plan(field_types)  # it knows that no component is named twice: step 2.0
     fields = message.fields.by_name
     try:
-        values = tuple([fields[name] if name else read(message, request) for name, read in readers])  # step 2.4
+        values = [fields[name] if name else read(message, request) for name, read in readers]  # step 2.4
     except KeyError:  # the reader says what is missing
-        values = tuple([read(message, request) for _, read in readers])
-    text = template % (*values, metadata)  # steps 2.1 to 2.6, and 3
+        values = [read(message, request) for _, read in readers]
+    lines = pieces[:]  # steps 2.1 to 2.6, and 3: what is known of each line, with gaps for the values
+    lines[1::2] = *values, metadata
     try:
-        data = text.encode("ascii")  # step 4
+        data = "".join(lines).encode("ascii")  # step 4
     except UnicodeEncodeError:
         raise _not_ascii(names, values) from None
     return data, names, values

@@ -30,12 +30,12 @@ class Plan(NamedTuple):
     Attributes:
         readers: of each component the name of the field whose one value is taken as it is, or None; and the function
             that reads the value, and that refuses what is not there.
-        template: of the base, to be filled with the values of the components and then the parameters.
+        pieces: of the base; every other one is a gap for the value of a component, the last for the metadata.
         names: of each component how people write it.
     """
 
     readers: tuple[tuple[str | None, Resolver], ...]
-    template: str
+    pieces: list[str]
     names: tuple[str, ...]
 
 
@@ -128,10 +128,12 @@ class CoveredComponents(tuple[ComponentIdentifier, ...]):  # noqa: SLOT001 - as 
         if known is not None:
             return known[1]
         self.check_distinct()  # RFC 9421 §2.5 step 2.0: there is no base of a list that names a component twice
-        lines = [f"{each.serialized}: " for each in self]
+        pieces: list[str] = []
+        for begin in (*(each.serialized for each in self), '"@signature-params"'):
+            pieces += [("\n" if pieces else "") + begin + ": ", ""]
         plan = Plan(
             tuple((each.field, resolver_for(each, field_types)) for each in self),
-            "".join(line.replace("%", "%%") + "%s\n" for line in lines) + '"@signature-params": %s',
+            pieces,
             tuple(str(each) for each in self),
         )
         if len(self._plans) < _MAX_ANSWERS:

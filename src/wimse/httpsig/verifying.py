@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from inspect import isawaitable
@@ -51,8 +51,8 @@ class VerifiedSignature:
     components: tuple[ComponentIdentifier, ...]
     parameters: Mapping[str, object] = field(repr=False)
     content: bytes | None = field(repr=False)
-    _names: tuple[str, ...] = field(repr=False)
-    _values: tuple[str, ...] = field(repr=False)
+    _names: Sequence[str] = field(repr=False)
+    _values: Sequence[str] = field(repr=False)
 
     def __init__(self, *_: object, **__: object) -> None:
         """Refuse: neither a caller nor `dataclasses.replace` makes one.
@@ -207,8 +207,8 @@ def _steps_after_the_key(
 def _verified(
     signature: LabelledSignature,
     key: VerificationKey,
-    names: tuple[str, ...],
-    values: tuple[str, ...],
+    names: Sequence[str],
+    values: Sequence[str],
     content: bytes | None,
 ) -> VerifiedSignature:
     made = object.__new__(VerifiedSignature)
