@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from wimse.authentication.client import ClientAuthenticator
 from wimse.authentication.needs import BundleLookup, ClaimNonce, NeedBundle, ReplayStore
+from wimse.authentication.proofs import AnyRevision
 from wimse.authentication.result import AuthenticatedWorkload
 from wimse.authentication.rules import (
     AudienceRule,
@@ -19,6 +20,7 @@ from wimse.authentication.rules import (
 from wimse.authentication.server import Authenticator
 
 __all__ = [
+    "AnyRevision",
     "AudienceRule",
     "AuthenticatedWorkload",
     "Authenticator",
