@@ -59,7 +59,7 @@ def test_what_is_proved_is_verified_with_what_it_binds(
         head, CALLER, revision=revision, settings=SETTINGS, now=NOW, token_id=token_id, audience=audience
     ).request
     verified = judge_request(sent, revision, settings=SETTINGS)
-    assert verified.proof.audiences == (audience,)
+    assert verified.proof.audience == audience
     assert verified.proof.token_id == token_id
     expected = {name.lower(): value.strip(" ") for name, value in head.fields}
     if "authorization" in expected:

@@ -59,7 +59,7 @@ def test_a_proof_is_made_and_verified(revision: ProofRevision) -> None:
     """WPTC-05, WPTC-08, WPTC-10, WPTC-24."""
     verified = judge_request(prove(revision=revision), revision)
     assert verified.proof.identity == CALLER.identity
-    assert verified.proof.audiences == (AUDIENCE,)
+    assert verified.proof.audience == AUDIENCE
     assert verified.covered == {"workload-identity-token": CALLER.wit, "txn-token": TXN_TOKEN}
 
 

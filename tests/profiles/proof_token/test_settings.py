@@ -17,7 +17,6 @@ def test_the_defaults_are_short_and_finite() -> None:
     assert settings.max_lifetime == timedelta(seconds=300)
     assert settings.leeway == timedelta(seconds=30)
     assert (settings.min_token_id_characters, settings.max_token_id_characters) == (16, 256)
-    assert settings.max_audiences == 1
     assert settings.context_fields == ()
 
 
@@ -32,7 +31,6 @@ def test_the_defaults_are_short_and_finite() -> None:
         {"leeway": timedelta(seconds=-1)},
         {"min_token_id_characters": 7},
         {"min_token_id_characters": 20, "max_token_id_characters": 19},
-        {"max_audiences": 0},
         pytest.param({"context_fields": ("X-User",)}, id="WPTC-12 not in lower case"),
         {"context_fields": ("",)},
         {"context_fields": ("a b",)},

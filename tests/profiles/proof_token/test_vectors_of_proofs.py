@@ -48,7 +48,7 @@ def test_a_proof_is_judged_as_the_vector_says(name: str) -> None:
         return
     found = judged(case)
     assert str(found.proof.identity) == expected["identity"]
-    assert found.proof.audiences == (expected["audience"],)
+    assert found.proof.audience == expected["audience"]
     assert found.proof.token_id == expected["token_id"]
     assert found.proof.expires_at == expected["expires_at"]
     assert dict(found.proof.claims) == expected["claims"]

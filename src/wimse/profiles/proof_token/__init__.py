@@ -14,6 +14,7 @@ from wimse.profiles.proof_token.making import make_proof, without_query
 from wimse.profiles.proof_token.requests import (
     ProvenRequest,
     VerifiedRequestProof,
+    begin_request,
     default_audience,
     has_proof,
     prove_request,
@@ -34,6 +35,7 @@ __all__ = [
     "TokenHashes",
     "VerifiedProof",
     "VerifiedRequestProof",
+    "begin_request",
     "default_audience",
     "has_proof",
     "make_proof",

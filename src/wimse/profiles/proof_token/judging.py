@@ -6,8 +6,9 @@ who has what it takes: whether an audience is ours, and whether this `jti` was s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import InitVar, dataclass, field
+from functools import partial
 from hashlib import sha256
 from types import MappingProxyType
 from typing import Final
@@ -20,7 +21,7 @@ from wimse.profiles.proof_token.making import confirmed_algorithm, without_query
 from wimse.profiles.proof_token.revision import PROOF_TYPE, ProofRevision
 from wimse.profiles.proof_token.settings import ProofTokenSettings
 
-__all__ = ["VerifiedProof", "verify_proof"]
+__all__ = ["VerifiedProof", "begin_proof", "verify_proof"]
 
 _MADE_BY_VERIFICATION: Final = object()
 _NO_TOKENS: Final = TokenHashes()
@@ -35,19 +36,19 @@ _AS_PROOF: Final = MappingProxyType(
 class VerifiedProof:
     """What a proof says, after it was verified. Only `verify_proof` makes one. The token itself is not kept.
 
-    It says that the holder of the WIT's key made it, for these audiences and beside these tokens. It says nothing of
+    It says that the holder of the WIT's key made it, for this audience and beside these tokens. It says nothing of
     the method, the target, the other fields or the content of the message that it came with.
 
     Attributes:
         identity: whose proof it is: the identity of the WIT.
-        audiences: for whom it is, without query and fragment; not yet compared with anything.
+        audience: for whom it is, without query and fragment; not yet compared with anything.
         token_id: its `jti`; not yet claimed.
         expires_at: its `exp`, in seconds since 1970.
         claims: all of its claims. Those that are not named in this package were not looked at.
     """
 
     identity: WorkloadIdentifier
-    audiences: tuple[str, ...]
+    audience: str
     token_id: str
     expires_at: int
     claims: Mapping[str, object] = field(repr=False)
@@ -59,12 +60,17 @@ class VerifiedProof:
             raise TypeError("a VerifiedProof is made by verify_proof only")
 
     @property
-    def replay_key(self) -> bytes:
-        """What is claimed, so that the proof is good once: a hash of the sender and the `jti`.
+    def scoped_id(self) -> str:
+        """What makes the proof unique: its sender and its `jti`.
 
-        The draft wants a `jti` to be unique within the scope of its sender (§3.1): nobody spends another's.
+        The draft wants replay to be judged within the scope of a sender (§3.1), so that nobody spends another's.
         """
-        return sha256(f"wpt\0{self.identity}\0{self.token_id}".encode()).digest()
+        return f"wpt\0{self.identity}\0{self.token_id}"
+
+    @property
+    def replay_key(self) -> bytes:
+        """What is claimed, so that the proof is good once: the SHA-256 of `scoped_id`."""
+        return sha256(self.scoped_id.encode("utf-8")).digest()
 
 
 def verify_proof(
@@ -78,7 +84,7 @@ def verify_proof(
 ) -> VerifiedProof:
     """Verify a proof with the key of its WIT.
 
-    The audience and the `jti` are the caller's: compare `audiences` with what is configured, and claim `replay_key`
+    The audience and the `jti` are the caller's: compare `audience` with what is configured, and claim `replay_key`
     until `expires_at` plus the leeway.
 
     Args:
@@ -96,6 +102,25 @@ def verify_proof(
             since it was verified; `token_hash_missing`, `token_hash_mismatch`, `token_hash_unknown`.
         ConfigurationError: for an access token under a revision that binds none.
     """
+    return begin_proof(token, wit, revision=revision, settings=settings, now=now, tokens=tokens)()
+
+
+def begin_proof(
+    token: str | bytes,
+    wit: VerifiedWIT,
+    *,
+    revision: ProofRevision,
+    settings: ProofTokenSettings,
+    now: int,
+    tokens: TokenHashes = _NO_TOKENS,
+) -> Callable[[], VerifiedProof]:
+    """Do all of `verify_proof` that comes before cryptography: whether the token is a proof for this WIT at all.
+
+    Arguments and errors as `verify_proof`, which does both parts.
+
+    Returns:
+        What does the rest. Nothing of the token is to be believed before.
+    """
     if tokens.access_token is not None and not revision.binds_access_token:
         raise ConfigurationError(f"revision {revision.name} binds no access token")
     # Whoever verified it some time ago and kept it; that one may have allowed for the longest leeway.
@@ -103,10 +128,21 @@ def verify_proof(
         raise Refused(Reason.TOKEN_EXPIRED, "the WIT has expired since it was verified")
     jws = _parse(token)
     _check_header(jws, wit)
+    return partial(_finished, jws, wit, revision, settings, now, tokens)
+
+
+def _finished(  # noqa: PLR0917 - the arguments of `begin_proof`
+    jws: UnverifiedJWS,
+    wit: VerifiedWIT,
+    revision: ProofRevision,
+    settings: ProofTokenSettings,
+    now: int,
+    tokens: TokenHashes,
+) -> VerifiedProof:
     # One check, by one key: the one of cnf.jwk, which was confirmed by the WIT's issuer.
     wit.key.verify(jws.signature, jws.signing_input)
     claims = jws.claims
-    audiences = _audiences(claims, settings)
+    audience = _audience(claims)
     expires_at = _check_times(claims, now, settings)
     token_id = _token_id(claims, settings)
     _check_hash(claims.get("wth"), token_hash(wit.text), "wth", "the WIT")
@@ -116,7 +152,7 @@ def verify_proof(
     _check_others(claims, tokens.others)
     return VerifiedProof(
         wit.identity,
-        audiences,
+        audience,
         token_id,
         expires_at,
         MappingProxyType(dict(claims)),
@@ -142,15 +178,16 @@ def _check_header(jws: UnverifiedJWS, wit: VerifiedWIT) -> None:
         raise Refused(Reason.PROOF_TYPE, f"the proof's typ is not {PROOF_TYPE}")
 
 
-def _audiences(claims: Mapping[str, object], settings: ProofTokenSettings) -> tuple[str, ...]:
+def _audience(claims: Mapping[str, object]) -> str:
     value = claims.get("aud")
     members = value if isinstance(value, list) else [value]  # RFC 7519 §4.1.3: one, or a list
-    audiences = tuple(without_query(each) for each in members if isinstance(each, str))
-    if not audiences or len(audiences) != len(members) or not all(audiences):
+    if len(members) > 1:
+        # §3.1 asks for a careful analysis: whoever else it is for can present it to us, and we to them.
+        raise Refused(Reason.PROOF_CLAIM, "the proof is for more than one audience")
+    audience = without_query(members[0]) if members and isinstance(members[0], str) else ""
+    if not audience:
         raise Refused(Reason.AUDIENCE_MISSING, "the proof has no aud, or one that is no text")
-    if len(audiences) > settings.max_audiences:
-        raise Refused(Reason.PROOF_CLAIM, f"the proof is for more than {settings.max_audiences} audiences")
-    return audiences
+    return audience
 
 
 def _check_times(claims: Mapping[str, object], now: int, settings: ProofTokenSettings) -> int:

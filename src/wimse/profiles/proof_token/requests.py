@@ -7,7 +7,7 @@ else of a request is to be believed is for TLS to say (§3.3, middle boxes).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import InitVar, dataclass, field
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -16,12 +16,20 @@ from wimse.credentials import WIT_FIELD, VerifiedWIT, WorkloadCredential
 from wimse.errors import ConfigurationError, Reason, Refused
 from wimse.httpsig import ComponentIdentifier, Fields, Request, component_value, with_fields
 from wimse.profiles.proof_token.hashes import TokenHashes, token_hash
-from wimse.profiles.proof_token.judging import VerifiedProof, verify_proof
+from wimse.profiles.proof_token.judging import VerifiedProof, begin_proof
 from wimse.profiles.proof_token.making import make_proof
 from wimse.profiles.proof_token.revision import ProofRevision
 from wimse.profiles.proof_token.settings import TXN_TOKEN_FIELD, ProofTokenSettings
 
-__all__ = ["ProvenRequest", "VerifiedRequestProof", "default_audience", "has_proof", "prove_request", "verify_request"]
+__all__ = [
+    "ProvenRequest",
+    "VerifiedRequestProof",
+    "begin_request",
+    "default_audience",
+    "has_proof",
+    "prove_request",
+    "verify_request",
+]
 
 _AUTHORIZATION: Final = "authorization"
 # RFC 9110 §11.4: a scheme without regard to case, spaces, and here a token68.
@@ -147,13 +155,24 @@ def verify_request(
         Refused: `proof_missing`; `field_duplicated` for two lines of a field with a proof or a token;
             `token_malformed`, `field_malformed`; as `verify_proof`.
     """
+    return begin_request(request, wit, revision=revision, settings=settings, now=now)()
+
+
+def begin_request(
+    request: Request, wit: VerifiedWIT, *, revision: ProofRevision, settings: ProofTokenSettings, now: int
+) -> Callable[[], VerifiedRequestProof]:
+    """Do all of `verify_request` that comes before cryptography; arguments and errors as `verify_request`.
+
+    Returns:
+        What does the rest.
+    """
     if request.fields.values(WIT_FIELD) != [wit.text]:
         raise Refused(Reason.TOKEN_HASH_MISMATCH, "the WIT that was verified is not the one of this request")
     token = _proof_of(request.fields, revision)
     beside = _beside(request.fields, revision, settings)
-    proof = verify_proof(token, wit, revision=revision, settings=settings, now=now, tokens=beside.hashes)
+    finish = begin_proof(token, wit, revision=revision, settings=settings, now=now, tokens=beside.hashes)
     covered = MappingProxyType({WIT_FIELD: wit.text, **beside.values})
-    return VerifiedRequestProof(proof, covered, _made_by=_MADE_BY_VERIFICATION)
+    return lambda: VerifiedRequestProof(finish(), covered, _made_by=_MADE_BY_VERIFICATION)
 
 
 def _authorizations(request: Request) -> list[str]:

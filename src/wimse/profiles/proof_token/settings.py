@@ -32,7 +32,6 @@ class ProofTokenSettings:
         leeway: how far the clocks of both sides may be apart. Default 30 s, at most 120 s.
         min_token_id_characters: of others' `jti`. Default 16, at least 8.
         max_token_id_characters: of others' `jti`. Default 256.
-        max_audiences: members of others' `aud`. Default 1: whoever else a proof is for could present it to us.
         context_fields: names, in lower case, of the fields that hold further tokens about the end user or what is
             authorised. Each that a request has is bound by `oth`, by us and by others; an entry of `oth` for any other
             field is not understood, and refused. Default none.
@@ -47,7 +46,6 @@ class ProofTokenSettings:
     leeway: timedelta = timedelta(seconds=30)
     min_token_id_characters: int = 16
     max_token_id_characters: int = 256
-    max_audiences: int = 1
     context_fields: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -58,8 +56,6 @@ class ProofTokenSettings:
             raise ConfigurationError(f"leeway must be between 0 and {MAX_LEEWAY.seconds} seconds")
         if not _SHORTEST_TOKEN_ID <= self.min_token_id_characters <= self.max_token_id_characters:
             raise ConfigurationError(f"a jti must have {_SHORTEST_TOKEN_ID} characters at least")
-        if self.max_audiences < 1:
-            raise ConfigurationError("max_audiences must be at least 1")
         given: object = self.context_fields  # a single string is a sequence too: of its characters
         if not isinstance(given, tuple) or not all(map(_FIELD_NAME.fullmatch, self.context_fields)):
             raise ConfigurationError("context_fields is a tuple of names of fields, in lower case")
