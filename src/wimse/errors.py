@@ -246,7 +246,11 @@ class WimseError(Exception):
     Attributes:
         reason: the stable cause.
         detail: one line for a person; safe to log.
+        challenge: what WWW-Authenticate says in an answer that refuses credentials with 401; None where nobody is
+            challenged, which is so for everything but requests with proof tokens (wpt-02 §2.1).
     """
+
+    challenge: str | None = None
 
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(f"{reason.code}: {detail}")
@@ -261,7 +265,7 @@ class WimseError(Exception):
     @property
     def http_status(self) -> int:
         """The HTTP status that answers a request which failed so."""
-        return self.reason.http_status
+        return self.reason.http_status if self.challenge is None else 401
 
 
 class Refused(WimseError):

@@ -1,19 +1,19 @@
-"""The other side of the exchange: signing requests of ours, and judging the responses to them."""
+"""The other side of the exchange: signing or proving requests of ours, and judging the responses to them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from wimse.authentication.needs import BundleLookup, answer_with, answer_with_async, bundle_lookup, require
+from wimse.authentication.proofs import AnyRevision
 from wimse.authentication.result import MADE_BY_AUTHENTICATION, AuthenticatedWorkload
 from wimse.authentication.rules import PeerRule
 from wimse.authentication.server import verified_wit
 from wimse.credentials import TokenSettings, VerifiedWITCache, WorkloadSource
-from wimse.errors import Reason, Refused
+from wimse.errors import ConfigurationError, Reason, Refused
 from wimse.httpsig import DEFAULT_LIMITS, Flow, Limits, Request, Response, check_content_digest, run, run_async
 from wimse.profiles.http_signature import (
     REVISION_07,
-    Revision,
     SignatureSettings,
     SignedRequest,
     check_request_nonce,
@@ -21,12 +21,16 @@ from wimse.profiles.http_signature import (
     sign_request,
     verify_signature,
 )
+from wimse.profiles.proof_token import ProofRevision, ProofTokenSettings, prove_request
 
 __all__ = ["ClientAuthenticator"]
 
 
 class ClientAuthenticator:
-    """Signs requests with the newest credential of a source, and says who answered."""
+    """Signs requests with the newest credential of a source, and says who answered.
+
+    With a revision of wpt it puts proof tokens into them instead, which no response answers.
+    """
 
     def __init__(
         self,
@@ -36,8 +40,9 @@ class ClientAuthenticator:
         audience: Callable[[Request], str] | None = None,
         require_signed_response: bool = True,
         bundles: BundleLookup | None = None,
-        revision: Revision = REVISION_07,
+        revision: AnyRevision = REVISION_07,
         settings: SignatureSettings | None = None,
+        proof_settings: ProofTokenSettings | None = None,
         token_settings: TokenSettings | None = None,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
@@ -47,17 +52,22 @@ class ClientAuthenticator:
             source: of our WIT, its key and, unless `bundles` is given, of the bundles.
             server: which workload may answer which request; a valid WIT of another one is refused.
             audience: for whom a request is; None sends the target URI without query (§3.1).
-            require_signed_response: whether an unsigned response is refused.
+            require_signed_response: whether an unsigned response is refused. With proof tokens it has to be False: none
+                is ever signed, and it is TLS alone that says who answers (wpt §3.1).
             bundles: whom to trust, if not whom the source trusts.
             revision: of the profile.
             settings: times and sizes of signatures.
+            proof_settings: the life of proof tokens, and which further tokens they bind.
             token_settings: leeway and longest life of WITs.
             limits: how much of a message is read.
 
         Raises:
-            ConfigurationError: without a source or a rule for servers, or for bundles that are a mapping of none.
+            ConfigurationError: without a source or a rule for servers, for bundles that are a mapping of none, or for
+                proof tokens together with signed responses.
         """
         require({"source": source, "server": server}, "a ClientAuthenticator")
+        if isinstance(revision, ProofRevision) and require_signed_response:
+            raise ConfigurationError("responses to proof tokens are not signed: require_signed_response must be False")
         self._source = source
         self._server = server
         self._audience = audience
@@ -65,12 +75,13 @@ class ClientAuthenticator:
         self._lookup = bundle_lookup(source if bundles is None else bundles)
         self._revision = revision
         self._settings = settings or SignatureSettings()
+        self._proof_settings = proof_settings or ProofTokenSettings()
         self._token_settings = token_settings or TokenSettings()
         self._limits = limits
         self._known = VerifiedWITCache(self._token_settings.max_cached_tokens)
 
     def sign(self, request: Request, content: bytes, *, now: int, nonce: str) -> SignedRequest:
-        """Sign a request, anew for each time that it is sent.
+        """Sign a request, or put a proof token into it, anew for each time that it is sent.
 
         Args:
             request: the head; fields of ours that it has already are replaced.
@@ -80,17 +91,31 @@ class ClientAuthenticator:
 
         Raises:
             Unavailable: `credential_unavailable` or `credential_expired`: nothing is signed then.
-            Refused: when the signature base cannot be built.
+            Refused: when the signature base cannot be built; as `prove_request`.
+            ConfigurationError: as `prove_request`.
         """
+        credential = self._source.snapshot().credential
+        audience = None if self._audience is None else self._audience(request)
+        if isinstance(self._revision, ProofRevision):
+            proven = prove_request(
+                request,
+                credential,
+                revision=self._revision,
+                settings=self._proof_settings,
+                now=now,
+                token_id=nonce,
+                audience=audience,
+            )
+            return SignedRequest(proven.request, proven.token_id, response_must_be_signed=False)
         return sign_request(
             request,
             content,
-            self._source.snapshot().credential,
+            credential,
             revision=self._revision,
             settings=self._settings,
             now=now,
             nonce=nonce,
-            audience=None if self._audience is None else self._audience(request),
+            audience=audience,
             require_signed_response=self._require_signed_response,
         )
 
@@ -124,6 +149,8 @@ class ClientAuthenticator:
         self, response: Response, content: bytes, sent: SignedRequest, *, now: int
     ) -> Flow[AuthenticatedWorkload | None]:
         """The steps, as a generator that yields `NeedBundle`; arguments as `verify_response`."""
+        if isinstance(self._revision, ProofRevision):
+            return None  # nothing of a response is looked at, and so nobody is said to have sent it
         if not has_profile_signature(response, self._revision, self._limits):
             # §3.4: unsigned is refused where a signature was asked for, and accepted where it was not: somebody on
             # the way may have removed it.
