@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 
@@ -14,7 +14,7 @@ from wimse.errors import ConfigurationError
 if TYPE_CHECKING:
     from wimse.authentication import AuthenticatedWorkload, Authenticator
     from wimse.credentials import TrustBundles, TrustDomain
-    from wimse.profiles.proof_token import ProofRevision
+    from wimse.profiles.proof_token import ProofRevision, VerifiedRequestProof
 
 __all__ = ["proof"]
 
@@ -112,11 +112,7 @@ def _entrance(
 
 
 def _document(workload: AuthenticatedWorkload) -> dict[str, object]:
-    from wimse.profiles.proof_token import VerifiedRequestProof
-
-    if not isinstance(workload.proof, VerifiedRequestProof):
-        raise output.Failed("the request came with another proof than a proof token")
-    verified = workload.proof.proof
+    verified = cast("VerifiedRequestProof", workload.proof).proof  # no other revision is accepted
     return {
         "identity": str(workload.identity),
         "revision": workload.revision,

@@ -44,8 +44,9 @@ from wimse.authentication import (
     exactly,
     expect,
 )
+from wimse.authentication.proofs import judges_of
 from wimse.errors import ConfigurationError, Reason, Refused, Unavailable
-from wimse.httpsig import Fields, Request, Response, content_digest
+from wimse.httpsig import DEFAULT_LIMITS, Fields, Request, Response, content_digest
 from wimse.profiles.http_signature import REVISION_06, REVISION_07, SignatureSettings
 from wimse.profiles.proof_token import REVISION_01, REVISION_02, ProofRevision, ProofTokenSettings, token_hash
 from wimse.stores import MemoryReplayStore
@@ -371,6 +372,11 @@ def test_responses_are_not_signed() -> None:
     with pytest.raises(Unavailable) as caught:
         server.sign_response(Response(status=200), b"", CALLER, request=HEAD, caller=by_token, now=NOW, nonce="m" * 22)
     assert caught.value.reason is Reason.RESPONSE_NOT_SIGNABLE
+    (judge,) = judges_of(REVISION_07, SignatureSettings(), DEFAULT_LIMITS)
+    with pytest.raises(ConfigurationError):
+        judge.sign_response(
+            Response(status=200), b"", CALLER, request=HEAD, proof=by_token.proof, now=NOW, nonce="m" * 22
+        )
 
 
 def client(revision: ProofRevision = REVISION_02, **more: Any) -> ClientAuthenticator:

@@ -40,6 +40,7 @@ from wimse.profiles.proof_token import (
     VerifiedProof,
     token_hash,
 )
+from wimse.profiles.proof_token.judging import begin_proof
 
 A, B = token_hash("a"), token_hash("b")
 
@@ -385,7 +386,8 @@ def test_nobody_else_makes_one() -> None:
 def test_nothing_of_the_token_is_shown_or_kept() -> None:
     """WP-13, WPTC-39: neither the proof nor the WIT, in whatever form they are printed."""
     token = forge_proof()
-    shown = repr(judge(token))
+    begun = begin_proof(token, WIT, revision=REVISION_02, settings=ProofTokenSettings(), now=NOW)
+    shown = f"{judge(token)!r}{begun!r}"
     kept = [getattr(PROOF, each.name) for each in dataclasses.fields(PROOF)]
     for part in (*token.split("."), *CALLER.wit.split(".")[1:]):
         assert part not in shown

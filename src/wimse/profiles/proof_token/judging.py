@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import InitVar, dataclass, field
-from functools import partial
 from hashlib import sha256
 from types import MappingProxyType
 from typing import Final
@@ -128,7 +127,8 @@ def begin_proof(
         raise Refused(Reason.TOKEN_EXPIRED, "the WIT has expired since it was verified")
     jws = _parse(token)
     _check_header(jws, wit)
-    return partial(_finished, jws, wit, revision, settings, now, tokens)
+    # Not a partial, whose repr would show the token.
+    return lambda: _finished(jws, wit, revision, settings, now, tokens)
 
 
 def _finished(  # noqa: PLR0917 - the arguments of `begin_proof`
