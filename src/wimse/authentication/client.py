@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 from wimse.authentication.needs import BundleLookup, answer_with, answer_with_async, bundle_lookup, require
+from wimse.authentication.proofs import first_that_fits, warn_of
 from wimse.authentication.result import MADE_BY_AUTHENTICATION, AuthenticatedWorkload
 from wimse.authentication.rules import PeerRule
 from wimse.authentication.server import verified_wit
-from wimse.credentials import TokenSettings, VerifiedWITCache, WorkloadSource
-from wimse.errors import Reason, Refused
-from wimse.httpsig import DEFAULT_LIMITS, Flow, Limits, Request, Response, check_content_digest, run, run_async
+from wimse.credentials import TokenSettings, VerifiedWIT, VerifiedWITCache, WorkloadSource
+from wimse.errors import ConfigurationError, Reason, Refused
+from wimse.httpsig import (
+    DEFAULT_LIMITS,
+    Flow,
+    Limits,
+    Request,
+    Response,
+    VerifiedSignature,
+    check_content_digest,
+    run,
+    run_async,
+)
 from wimse.profiles.http_signature import (
     REVISION_07,
     Revision,
     SignatureSettings,
     SignedRequest,
+    begin_signature,
     check_request_nonce,
+    explained,
     has_profile_signature,
     sign_request,
-    verify_signature,
 )
 
 __all__ = ["ClientAuthenticator"]
@@ -37,6 +50,7 @@ class ClientAuthenticator:
         require_signed_response: bool = True,
         bundles: BundleLookup | None = None,
         revision: Revision = REVISION_07,
+        response_revisions: Iterable[Revision] | None = None,
         settings: SignatureSettings | None = None,
         token_settings: TokenSettings | None = None,
         limits: Limits = DEFAULT_LIMITS,
@@ -49,13 +63,16 @@ class ClientAuthenticator:
             audience: for whom a request is; None sends the target URI without query (§3.1).
             require_signed_response: whether an unsigned response is refused.
             bundles: whom to trust, if not whom the source trusts.
-            revision: of the profile.
+            revision: of the profile, in which requests are signed.
+            response_revisions: those of which a response must satisfy one completely; None means `revision` alone. A
+                client that speaks to servers of two kinds needs them, such as one that signs with `BRIDGE`.
             settings: times and sizes of signatures.
             token_settings: leeway and longest life of WITs.
             limits: how much of a message is read.
 
         Raises:
-            ConfigurationError: without a source or a rule for servers, or for bundles that are a mapping of none.
+            ConfigurationError: without a source or a rule for servers, or for bundles that are a mapping of none, or
+                for no response revision, or one twice.
         """
         require({"source": source, "server": server}, "a ClientAuthenticator")
         self._source = source
@@ -64,6 +81,12 @@ class ClientAuthenticator:
         self._require_signed_response = require_signed_response
         self._lookup = bundle_lookup(source if bundles is None else bundles)
         self._revision = revision
+        self._response_revisions = (revision,) if response_revisions is None else tuple(response_revisions)
+        names = {each.name for each in self._response_revisions}
+        if not names or len(names) != len(self._response_revisions):
+            raise ConfigurationError("a client accepts responses of one revision at least, and each once")
+        for each in dict.fromkeys((revision, *self._response_revisions)):
+            warn_of(each)
         self._settings = settings or SignatureSettings()
         self._token_settings = token_settings or TokenSettings()
         self._limits = limits
@@ -124,24 +147,42 @@ class ClientAuthenticator:
         self, response: Response, content: bytes, sent: SignedRequest, *, now: int
     ) -> Flow[AuthenticatedWorkload | None]:
         """The steps, as a generator that yields `NeedBundle`; arguments as `verify_response`."""
-        if not has_profile_signature(response, self._revision, self._limits):
+        try:
+            return (yield from self._steps(response, content, sent, now))
+        except Refused as refused:
+            raise explained(refused, response, self._limits) from None
+
+    def _steps(
+        self, response: Response, content: bytes, sent: SignedRequest, now: int
+    ) -> Flow[AuthenticatedWorkload | None]:
+        if not any(has_profile_signature(response, each, self._limits) for each in self._response_revisions):
             # §3.4: unsigned is refused where a signature was asked for, and accepted where it was not: somebody on
             # the way may have removed it.
             if sent.response_must_be_signed:
                 raise Refused(Reason.RESPONSE_UNSIGNED, "the response is not signed, and had to be")
             return None
         wit = yield from verified_wit(response.fields, now, self._token_settings, self._known)
-        signature = verify_signature(
+        # As at the entrance: one revision, completely, and one signature that is checked.
+        revision, finish = first_that_fits(
+            [(each.name, partial(self._begin, response, wit, sent, now, each)) for each in self._response_revisions]
+        )
+        signature = finish()
+        check_request_nonce(signature, sent, revision)
+        check_content_digest(response.fields, content, limits=self._limits)
+        if self._server(sent.request, wit.identity) is not True:
+            raise Refused(Reason.IDENTITY_UNEXPECTED, "another workload answered than the one that was called")
+        return AuthenticatedWorkload(wit, signature, revision.name, _made_by=MADE_BY_AUTHENTICATION)
+
+    def _begin(
+        self, response: Response, wit: VerifiedWIT, sent: SignedRequest, now: int, revision: Revision
+    ) -> tuple[Revision, Callable[[], VerifiedSignature]]:
+        finish = begin_signature(
             response,
             wit,
-            revision=self._revision,
+            revision=revision,
             settings=self._settings,
             limits=self._limits,
             now=now,
             request=sent.request,
         )
-        check_request_nonce(signature, sent)
-        check_content_digest(response.fields, content, limits=self._limits)
-        if self._server(sent.request, wit.identity) is not True:
-            raise Refused(Reason.IDENTITY_UNEXPECTED, "another workload answered than the one that was called")
-        return AuthenticatedWorkload(wit, signature, self._revision.name, _made_by=MADE_BY_AUTHENTICATION)
+        return revision, finish

@@ -27,7 +27,7 @@ from wimse.authentication.needs import (
 )
 from wimse.authentication.proofs import AnyRevision, Judge, begin_with, judges_of
 from wimse.authentication.result import MADE_BY_AUTHENTICATION, AuthenticatedWorkload
-from wimse.authentication.rules import AudienceRule, Policy, audience_rule
+from wimse.authentication.rules import AudienceFunction, AudienceRule, Policy, audience_rule
 from wimse.credentials import (
     TokenSettings,
     TrustBundle,
@@ -41,7 +41,7 @@ from wimse.credentials import (
 )
 from wimse.errors import ConfigurationError, Reason, Refused
 from wimse.httpsig import DEFAULT_LIMITS, Fields, Flow, Limits, Request, Response, run, run_async
-from wimse.profiles.http_signature import REVISION_07, SignatureSettings, wit_of
+from wimse.profiles.http_signature import REVISION_07, SignatureSettings, explained, wit_of
 
 __all__ = ["Authenticator"]
 
@@ -53,7 +53,7 @@ class Authenticator:
         self,
         *,
         bundles: Mapping[TrustDomain, TrustBundle] | WorkloadSource | BundleLookup,
-        audience: str | Iterable[str] | AudienceRule,
+        audience: str | Iterable[str] | AudienceRule | AudienceFunction,
         replay: ReplayStore,
         policy: Policy,
         revision: AnyRevision | Iterable[AnyRevision] = REVISION_07,
@@ -65,7 +65,7 @@ class Authenticator:
 
         Args:
             bundles: whom to trust: bundles, a source of snapshots, or a function, which may be asynchronous.
-            audience: who we are to callers: exact strings, or a rule.
+            audience: who we are to callers: exact strings, a rule, or a function.
             replay: remembers nonces.
             policy: which workloads may call.
             revision: of the profile, or several, of which a request must satisfy one completely. They are tried in
@@ -90,6 +90,7 @@ class Authenticator:
         self._only_judge = self._judges[0] if len(self._judges) == 1 else None
         self._leeway_seconds = int(self._settings.leeway.total_seconds())
         self._token_settings = token_settings or TokenSettings()
+        self._limits = limits
         self._known = VerifiedWITCache(self._token_settings.max_cached_tokens)
 
     def authenticate(self, request: Request, content: bytes, *, now: int) -> AuthenticatedWorkload:
@@ -114,7 +115,10 @@ class Authenticator:
         """The steps, as a generator that yields `NeedBundle` and `ClaimNonce`; arguments as `authenticate`."""
         # Every decision ends here, whoever drives it: with what `_steps` returns, or with the error that it raises,
         # errors of bundles and of the replay store among them.
-        return (yield from self._steps(request, content, now))
+        try:
+            return (yield from self._steps(request, content, now))
+        except Refused as refused:
+            raise explained(refused, request, self._limits) from None
 
     def _steps(self, request: Request, content: bytes, now: int) -> Flow[AuthenticatedWorkload]:
         wit = yield from verified_wit(request.fields, now, self._token_settings, self._known)  # 1
