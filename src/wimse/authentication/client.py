@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 from wimse.authentication.needs import BundleLookup, answer_with, answer_with_async, bundle_lookup, require
-from wimse.authentication.proofs import AnyRevision
+from wimse.authentication.proofs import AnyRevision, first_that_fits, warn_of
 from wimse.authentication.result import MADE_BY_AUTHENTICATION, AuthenticatedWorkload
 from wimse.authentication.rules import PeerRule
 from wimse.authentication.server import verified_wit
-from wimse.credentials import TokenSettings, VerifiedWITCache, WorkloadSource
+from wimse.credentials import TokenSettings, VerifiedWIT, VerifiedWITCache, WorkloadSource
 from wimse.errors import ConfigurationError, Reason, Refused
-from wimse.httpsig import DEFAULT_LIMITS, Flow, Limits, Request, Response, check_content_digest, run, run_async
+from wimse.httpsig import (
+    DEFAULT_LIMITS,
+    Flow,
+    Limits,
+    Request,
+    Response,
+    VerifiedSignature,
+    check_content_digest,
+    run,
+    run_async,
+)
 from wimse.profiles.http_signature import (
     REVISION_07,
+    Revision,
     SignatureSettings,
     SignedRequest,
+    begin_signature,
     check_request_nonce,
+    explained,
     has_profile_signature,
     sign_request,
-    verify_signature,
 )
 from wimse.profiles.proof_token import ProofRevision, ProofTokenSettings, prove_request
 
@@ -41,6 +54,7 @@ class ClientAuthenticator:
         require_signed_response: bool = True,
         bundles: BundleLookup | None = None,
         revision: AnyRevision = REVISION_07,
+        response_revisions: Iterable[Revision] | None = None,
         settings: SignatureSettings | None = None,
         proof_settings: ProofTokenSettings | None = None,
         token_settings: TokenSettings | None = None,
@@ -55,25 +69,30 @@ class ClientAuthenticator:
             require_signed_response: whether an unsigned response is refused. With proof tokens it has to be False: none
                 is ever signed, and it is TLS alone that says who answers (wpt §3.1).
             bundles: whom to trust, if not whom the source trusts.
-            revision: of the profile.
+            revision: of the profile, in which requests are signed.
+            response_revisions: those of which a response must satisfy one completely; None means `revision` alone. A
+                client that speaks to servers of two kinds needs them, such as one that signs with `BRIDGE`.
             settings: times and sizes of signatures.
             proof_settings: the life of proof tokens, and which further tokens they bind.
             token_settings: leeway and longest life of WITs.
             limits: how much of a message is read.
 
         Raises:
-            ConfigurationError: without a source or a rule for servers, for bundles that are a mapping of none, or for
-                proof tokens together with signed responses.
+            ConfigurationError: without a source or a rule for servers, for bundles that are a mapping of none, for no
+                response revision, or one twice, or for proof tokens together with signed responses.
         """
         require({"source": source, "server": server}, "a ClientAuthenticator")
-        if isinstance(revision, ProofRevision) and require_signed_response:
-            raise ConfigurationError("responses to proof tokens are not signed: require_signed_response must be False")
         self._source = source
         self._server = server
         self._audience = audience
         self._require_signed_response = require_signed_response
         self._lookup = bundle_lookup(source if bundles is None else bundles)
         self._revision = revision
+        self._response_revisions = _of_responses(
+            revision, response_revisions, require_signed_response=require_signed_response
+        )
+        for each in dict.fromkeys((revision, *self._response_revisions)):
+            warn_of(each)
         self._settings = settings or SignatureSettings()
         self._proof_settings = proof_settings or ProofTokenSettings()
         self._token_settings = token_settings or TokenSettings()
@@ -151,24 +170,56 @@ class ClientAuthenticator:
         """The steps, as a generator that yields `NeedBundle`; arguments as `verify_response`."""
         if isinstance(self._revision, ProofRevision):
             return None  # nothing of a response is looked at, and so nobody is said to have sent it
-        if not has_profile_signature(response, self._revision, self._limits):
+        try:
+            return (yield from self._steps(response, content, sent, now))
+        except Refused as refused:
+            raise explained(refused, response, self._limits) from None
+
+    def _steps(
+        self, response: Response, content: bytes, sent: SignedRequest, now: int
+    ) -> Flow[AuthenticatedWorkload | None]:
+        if not any(has_profile_signature(response, each, self._limits) for each in self._response_revisions):
             # §3.4: unsigned is refused where a signature was asked for, and accepted where it was not: somebody on
             # the way may have removed it.
             if sent.response_must_be_signed:
                 raise Refused(Reason.RESPONSE_UNSIGNED, "the response is not signed, and had to be")
             return None
         wit = yield from verified_wit(response.fields, now, self._token_settings, self._known)
-        signature = verify_signature(
+        # As at the entrance: one revision, completely, and one signature that is checked.
+        revision, finish = first_that_fits(
+            [(each.name, partial(self._begin, response, wit, sent, now, each)) for each in self._response_revisions]
+        )
+        signature = finish()
+        check_request_nonce(signature, sent, revision)
+        check_content_digest(response.fields, content, limits=self._limits)
+        if self._server(sent.request, wit.identity) is not True:
+            raise Refused(Reason.IDENTITY_UNEXPECTED, "another workload answered than the one that was called")
+        return AuthenticatedWorkload(wit, signature, revision.name, _made_by=MADE_BY_AUTHENTICATION)
+
+    def _begin(
+        self, response: Response, wit: VerifiedWIT, sent: SignedRequest, now: int, revision: Revision
+    ) -> tuple[Revision, Callable[[], VerifiedSignature]]:
+        finish = begin_signature(
             response,
             wit,
-            revision=self._revision,
+            revision=revision,
             settings=self._settings,
             limits=self._limits,
             now=now,
             request=sent.request,
         )
-        check_request_nonce(signature, sent)
-        check_content_digest(response.fields, content, limits=self._limits)
-        if self._server(sent.request, wit.identity) is not True:
-            raise Refused(Reason.IDENTITY_UNEXPECTED, "another workload answered than the one that was called")
-        return AuthenticatedWorkload(wit, signature, self._revision.name, _made_by=MADE_BY_AUTHENTICATION)
+        return revision, finish
+
+
+def _of_responses(
+    revision: AnyRevision, accepted: Iterable[Revision] | None, *, require_signed_response: bool
+) -> tuple[Revision, ...]:
+    if isinstance(revision, ProofRevision):
+        if require_signed_response or accepted is not None:
+            raise ConfigurationError("responses to proof tokens are not signed: require_signed_response must be False")
+        return ()
+    revisions = (revision,) if accepted is None else tuple(accepted)
+    names = {each.name for each in revisions}
+    if not names or len(names) != len(revisions):
+        raise ConfigurationError("a client accepts responses of one revision at least, and each once")
+    return revisions

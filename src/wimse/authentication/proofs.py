@@ -13,9 +13,11 @@ Each revision that is configured has a `Judge`, made once by the kind of its val
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from operator import itemgetter
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from wimse.credentials import VerifiedWIT, WorkloadCredential
 from wimse.errors import ConfigurationError, Reason, Refused, Unavailable, Violation
@@ -33,8 +35,14 @@ __all__ = [
     "challenge_for",
     "check_audiences",
     "check_meant",
+    "first_that_fits",
     "judges_of",
+    "warn_of",
 ]
+
+_LOG: Final = logging.getLogger("wimse.authentication")
+
+Fitting = TypeVar("Fitting")
 
 AnyRevision: TypeAlias = http_signature.Revision | ProofRevision
 """A revision of any of the profiles; which one, its type says."""
@@ -136,6 +144,7 @@ class SignatureJudge:
         self._revision = revision
         self._settings = settings
         self._limits = limits
+        warn_of(revision)
 
     def is_meant(self, request: Request) -> bool:
         """Whether there is any signature at all; as `Judge.is_meant`."""
@@ -161,7 +170,10 @@ class SignatureJudge:
         expires = parameters["expires"]
         if not isinstance(expires, int):
             raise Refused(Reason.PARAMETER_TYPE, "expires is not an Integer")
-        return Proven(signature, self.name, str(parameters[AUDIENCE]), str(parameters["nonce"]), expires)
+        # Also where the revision does not ask for it: who is named and is not us is not answered.
+        audience = parameters.get(AUDIENCE)
+        named = None if audience is None else str(audience)
+        return Proven(signature, self.name, named, str(parameters["nonce"]), expires)
 
     def response_must_be_signed(self, proof: Proof) -> bool:
         """Whether it has wimse-sign-response (§3.2)."""
@@ -308,15 +320,32 @@ def begin_with(
     Raises:
         Refused: when none fits, with the reason of the one that comes nearest.
     """
+    return first_that_fits([(judge.name, partial(judge.begin, request, content, wit, now)) for judge in judges])
+
+
+def first_that_fits(attempts: Sequence[tuple[str, Callable[[], Fitting]]]) -> Fitting:
+    """What the first of these gives that does not refuse; each stands with the name of its revision.
+
+    Raises:
+        Refused: when all refuse, with the reason of the one that comes nearest.
+    """
     objections: list[tuple[float, str, Refused]] = []
-    for judge in judges:
+    for name, attempt in attempts:
         try:
-            return judge.begin(request, content, wit, now)
+            return attempt()
         except Refused as refused:
-            objections.append((_distance(refused), judge.name, refused))
+            objections.append((_distance(refused), name, refused))
     _, name, nearest = min(objections, key=itemgetter(0))
+    if len(attempts) == 1:
+        raise nearest
     detail = f"the message fits none of the revisions that are accepted; by {name}: {nearest.detail}"
     raise Refused(nearest.reason, detail, violations=nearest.violations)
+
+
+def warn_of(revision: AnyRevision) -> None:
+    """Say once, to whoever reads the log, what the revision that was just configured does not protect."""
+    if isinstance(revision, http_signature.Revision) and revision.warning is not None:
+        _LOG.warning("%s", revision.warning, extra={"revision": revision.name})
 
 
 def _distance(refused: Refused) -> float:

@@ -35,7 +35,7 @@ from wimse.authentication.proofs import (
     judges_of,
 )
 from wimse.authentication.result import MADE_BY_AUTHENTICATION, AuthenticatedWorkload
-from wimse.authentication.rules import AudienceRule, ExactAudience, Policy, audience_rule
+from wimse.authentication.rules import AudienceFunction, AudienceRule, ExactAudience, Policy, audience_rule
 from wimse.credentials import (
     TokenSettings,
     TrustBundle,
@@ -49,7 +49,7 @@ from wimse.credentials import (
 )
 from wimse.errors import ConfigurationError, Reason, ReasonClass, Refused
 from wimse.httpsig import DEFAULT_LIMITS, Fields, Flow, Limits, Request, Response, run, run_async
-from wimse.profiles.http_signature import REVISION_07, SignatureSettings, wit_of
+from wimse.profiles.http_signature import REVISION_07, SignatureSettings, explained, wit_of
 from wimse.profiles.proof_token import ProofTokenSettings
 
 __all__ = ["Authenticator"]
@@ -62,7 +62,7 @@ class Authenticator:
         self,
         *,
         bundles: Mapping[TrustDomain, TrustBundle] | WorkloadSource | BundleLookup,
-        audience: str | Iterable[str] | AudienceRule,
+        audience: str | Iterable[str] | AudienceRule | AudienceFunction,
         replay: ReplayStore,
         policy: Policy,
         revision: AnyRevision | Iterable[AnyRevision] = REVISION_07,
@@ -75,7 +75,7 @@ class Authenticator:
 
         Args:
             bundles: whom to trust: bundles, a source of snapshots, or a function, which may be asynchronous.
-            audience: who we are to callers: exact strings, or a rule.
+            audience: who we are to callers: exact strings, a rule, or a function.
             replay: remembers nonces.
             policy: which workloads may call.
             revision: of the profile, or several, of which a request must satisfy one completely. They are tried in
@@ -106,6 +106,7 @@ class Authenticator:
         leeway = max(self._settings.leeway, self._proof_settings.leeway)
         self._leeway_seconds = int(leeway.total_seconds())
         self._token_settings = token_settings or TokenSettings()
+        self._limits = limits
         self._known = VerifiedWITCache(self._token_settings.max_cached_tokens)
 
     def authenticate(self, request: Request, content: bytes, *, now: int) -> AuthenticatedWorkload:
@@ -133,8 +134,9 @@ class Authenticator:
         try:
             return (yield from self._steps(request, content, now))
         except Refused as refused:
-            self._challenge(refused, request)
-            raise
+            named = explained(refused, request, self._limits)
+            self._challenge(named, request)
+            raise named from None
 
     def check_head(self, request: Request) -> None:
         """Refuse what needs no content to be refused, before any is asked for (RFC 9110 §10.1.1).

@@ -36,11 +36,14 @@ from wimse.authentication import (
     AnyRevision,
     AudienceRule,
     Authenticator,
+    BearerPolicy,
     ClientAuthenticator,
     Policy,
+    Presented,
     ReplayStore,
     TargetAudience,
     any_trusted,
+    bearer_of,
     exactly,
     expect,
 )
@@ -424,3 +427,19 @@ def test_a_client_sends_no_bearer_token_beside_a_proof() -> None:
         client().sign(adding(HEAD, ("Authorization", f"Bearer {ACCESS_TOKEN}")), b"", now=NOW, nonce="c" * 22)
     with pytest.raises(ConfigurationError):
         client().sign(HEAD, b"", now=NOW, nonce="short")
+
+
+def test_the_access_token_is_taken_from_what_is_bound() -> None:
+    """WP-12, WPTC-23, WPTC-37: a request with a proof never counts as one with a bearer token."""
+    request = prove(adding(HEAD, ("Authorization", f"Bearer {ACCESS_TOKEN}")), REVISION_01)
+    assert bearer_of(entrance(REVISION_01).authenticate(request, CONTENT, now=NOW)) == ACCESS_TOKEN
+    other = adding(prove(revision=REVISION_01), ("Authorization", "Basic eDp5"))
+    assert bearer_of(entrance(REVISION_01).authenticate(other, CONTENT, now=NOW)) is None
+    assert bearer_of(entrance().authenticate(prove(), CONTENT, now=NOW)) is None
+    for each in (request, prove()):
+        assert BearerPolicy(bearer_callers=any_trusted).choose(each) is Presented.WIT
+
+
+def test_a_client_of_proofs_takes_no_signed_responses() -> None:
+    with pytest.raises(ConfigurationError):
+        client(response_revisions=[REVISION_07])

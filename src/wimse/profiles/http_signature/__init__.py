@@ -1,10 +1,12 @@
 """WIMSE workload-to-workload authentication with HTTP Message Signatures (draft-ietf-wimse-http-signature).
 
-Implements revisions 07 and 06. A draft: revisions are values, and a verifier accepts the ones it was configured for.
+Implements revisions 07 and 06, that of the Go proof of concept by Cofide, and a bridge to it. A draft: revisions are
+values, and a verifier accepts the ones it was configured for.
 """
 
 from __future__ import annotations
 
+from wimse.profiles.http_signature.interop import BRIDGE, COFIDE_POC, REVISIONS
 from wimse.profiles.http_signature.judging import (
     begin_signature,
     check_request_nonce,
@@ -13,12 +15,12 @@ from wimse.profiles.http_signature.judging import (
     wit_of,
 )
 from wimse.profiles.http_signature.making import SignedRequest, default_audience, sign_request, sign_response
+from wimse.profiles.http_signature.outdated import explained
 from wimse.profiles.http_signature.revision import (
     AUDIENCE,
     REQUEST_NONCE,
     REVISION_06,
     REVISION_07,
-    REVISIONS,
     SIGN_RESPONSE,
     Revision,
 )
@@ -26,6 +28,8 @@ from wimse.profiles.http_signature.settings import SignatureSettings
 
 __all__ = [
     "AUDIENCE",
+    "BRIDGE",
+    "COFIDE_POC",
     "REQUEST_NONCE",
     "REVISIONS",
     "REVISION_06",
@@ -37,6 +41,7 @@ __all__ = [
     "begin_signature",
     "check_request_nonce",
     "default_audience",
+    "explained",
     "has_profile_signature",
     "sign_request",
     "sign_response",
