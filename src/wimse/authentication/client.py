@@ -33,6 +33,7 @@ from wimse.profiles.http_signature import (
     explained,
     has_profile_signature,
     sign_request,
+    wish_for_signed_response,
 )
 
 __all__ = ["ClientAuthenticator"]
@@ -48,6 +49,7 @@ class ClientAuthenticator:
         server: PeerRule,
         audience: Callable[[Request], str] | None = None,
         require_signed_response: bool = True,
+        wish_for_signed_response: bool = False,
         bundles: BundleLookup | None = None,
         revision: Revision = REVISION_07,
         response_revisions: Iterable[Revision] | None = None,
@@ -62,6 +64,8 @@ class ClientAuthenticator:
             server: which workload may answer which request; a valid WIT of another one is refused.
             audience: for whom a request is; None sends the target URI without query (§3.1).
             require_signed_response: whether an unsigned response is refused.
+            wish_for_signed_response: whether requests have an Accept-Signature too, for servers that know RFC 9421 and
+                not the profile. Default False.
             bundles: whom to trust, if not whom the source trusts.
             revision: of the profile, in which requests are signed.
             response_revisions: those of which a response must satisfy one completely; None means `revision` alone. A
@@ -79,6 +83,7 @@ class ClientAuthenticator:
         self._server = server
         self._audience = audience
         self._require_signed_response = require_signed_response
+        self._wishes = wish_for_signed_response
         self._lookup = bundle_lookup(source if bundles is None else bundles)
         self._revision = revision
         self._response_revisions = (revision,) if response_revisions is None else tuple(response_revisions)
@@ -106,7 +111,7 @@ class ClientAuthenticator:
             Refused: when the signature base cannot be built.
         """
         return sign_request(
-            request,
+            wish_for_signed_response(request, self._revision) if self._wishes else request,
             content,
             self._source.snapshot().credential,
             revision=self._revision,
