@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests import vectors
 from tests.authentication.forge import (
     ANSWER,
     ANSWER_HEAD,
@@ -30,15 +31,25 @@ from tests.authentication.forge import (
     wit_claims,
 )
 from wimse.authentication import Authenticator, ClientAuthenticator, any_trusted, expect
-from wimse.credentials import WorkloadCredential, WorkloadSnapshot
+from wimse.credentials import TrustBundle, TrustBundles, TrustDomain, WorkloadCredential, WorkloadSnapshot
 from wimse.errors import ConfigurationError, Reason
-from wimse.httpsig import Fields, Request, Response, content_digest, make_signature, parse_signatures, with_fields
-from wimse.keys import EDDSA, ES384, Algorithm, PrivateKey
+from wimse.httpsig import (
+    Fields,
+    Request,
+    Response,
+    content_digest,
+    make_signature,
+    parse_http1,
+    parse_signatures,
+    with_fields,
+)
+from wimse.keys import EDDSA, ES384, Algorithm, PrivateKey, PublicKey
 from wimse.profiles.http_signature import (
     BRIDGE,
     COFIDE_POC,
     REVISION_06,
     REVISION_07,
+    REVISIONS,
     Revision,
     SignatureSettings,
     SignedRequest,
@@ -49,6 +60,7 @@ from wimse.stores import MemoryReplayStore
 from wimse.testing import FixedSource
 
 NONCE_OF_GO = "c920d7f920df71f8e377b9ecb843f4e9f800d38104c1b76ce905b969c3a3a076"
+WIMSE_COM = TrustDomain.parse("wimse://example.com")
 TAG = "wimse-workload-to-workload"
 ALG = "ecdsa-p256-sha256"
 
@@ -91,6 +103,36 @@ def go_response(covered: list[str] | None = None, **changes: object) -> Response
         label="wimse",
     )
     return with_fields(dressed, dressed.fields.adding(*made.lines()))
+
+
+VECTORS = {each["id"]: each for each in vectors.load("wimse/cofide-poc.json")["cases"]}
+
+
+@pytest.mark.parametrize("revision", REVISIONS.values(), ids=lambda each: each.name)
+def test_an_exchange_that_its_own_library_signed(revision: Revision) -> None:
+    """Both messages, completely: accepted in its revision, and refused in every other one."""
+    case = VECTORS["request"]
+    sent, got = (parse_http1(VECTORS[name]["message"].encode()) for name in ("request", "response"))
+    assert isinstance(sent.message, Request)
+    assert isinstance(got.message, Response)
+    bundle = TrustBundle(trust_domain=WIMSE_COM, wit_keys=(PublicKey.from_jwk(case["issuer_key"]),))
+    bundles = TrustBundles(bundle)
+    server = entrance(bundles=bundles, revision=revision)
+    receiver = ClientAuthenticator(
+        DOMAIN.source("/caller", now=NOW), server=expect(any_trusted), revision=revision, bundles=bundles.get
+    )
+    remembered = SignedRequest(sent.message, NONCE_OF_GO, response_must_be_signed=True)
+    if revision is COFIDE_POC:
+        known = server.authenticate(sent.message, sent.content, now=case["now"])
+        assert (str(known.identity), known.nonce) == (case["expected"]["subject"], NONCE_OF_GO)
+        answered = receiver.verify_response(got.message, got.content, remembered, now=case["now"])
+        assert answered is not None
+        assert list(answered.covered) == [each.strip('"') for each in VECTORS["response"]["components"]]
+        return
+    expected = [VECTORS[name]["expected"]["by_revision"][revision.name] for name in ("request", "response")]
+    assert reason_of(server.authenticate, sent.message, sent.content, now=case["now"]).code == expected[0]
+    verify = receiver.verify_response
+    assert reason_of(verify, got.message, got.content, remembered, now=case["now"]).code == expected[1]
 
 
 def client(revision: Revision = COFIDE_POC, *, responses: tuple[Revision, ...] | None = None) -> ClientAuthenticator:

@@ -33,6 +33,7 @@ from wimse.profiles.http_signature import (
     explained,
     has_profile_signature,
     sign_request,
+    wish_for_signed_response,
 )
 from wimse.profiles.proof_token import ProofRevision, ProofTokenSettings, prove_request
 
@@ -52,6 +53,7 @@ class ClientAuthenticator:
         server: PeerRule,
         audience: Callable[[Request], str] | None = None,
         require_signed_response: bool = True,
+        wish_for_signed_response: bool = False,
         bundles: BundleLookup | None = None,
         revision: AnyRevision = REVISION_07,
         response_revisions: Iterable[Revision] | None = None,
@@ -68,6 +70,8 @@ class ClientAuthenticator:
             audience: for whom a request is; None sends the target URI without query (§3.1).
             require_signed_response: whether an unsigned response is refused. With proof tokens it has to be False: none
                 is ever signed, and it is TLS alone that says who answers (wpt §3.1).
+            wish_for_signed_response: whether requests have an Accept-Signature too, for servers that know RFC 9421 and
+                not the profile. Default False.
             bundles: whom to trust, if not whom the source trusts.
             revision: of the profile, in which requests are signed.
             response_revisions: those of which a response must satisfy one completely; None means `revision` alone. A
@@ -86,10 +90,11 @@ class ClientAuthenticator:
         self._server = server
         self._audience = audience
         self._require_signed_response = require_signed_response
+        self._wishes = wish_for_signed_response
         self._lookup = bundle_lookup(source if bundles is None else bundles)
         self._revision = revision
         self._response_revisions = _of_responses(
-            revision, response_revisions, require_signed_response=require_signed_response
+            revision, response_revisions, signed=require_signed_response or wish_for_signed_response
         )
         for each in dict.fromkeys((revision, *self._response_revisions)):
             warn_of(each)
@@ -127,7 +132,7 @@ class ClientAuthenticator:
             )
             return SignedRequest(proven.request, proven.token_id, response_must_be_signed=False)
         return sign_request(
-            request,
+            wish_for_signed_response(request, self._revision) if self._wishes else request,
             content,
             credential,
             revision=self._revision,
@@ -211,11 +216,9 @@ class ClientAuthenticator:
         return revision, finish
 
 
-def _of_responses(
-    revision: AnyRevision, accepted: Iterable[Revision] | None, *, require_signed_response: bool
-) -> tuple[Revision, ...]:
+def _of_responses(revision: AnyRevision, accepted: Iterable[Revision] | None, *, signed: bool) -> tuple[Revision, ...]:
     if isinstance(revision, ProofRevision):
-        if require_signed_response or accepted is not None:
+        if signed or accepted is not None:
             raise ConfigurationError("responses to proof tokens are not signed: require_signed_response must be False")
         return ()
     revisions = (revision,) if accepted is None else tuple(accepted)

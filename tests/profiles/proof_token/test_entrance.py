@@ -443,3 +443,5 @@ def test_the_access_token_is_taken_from_what_is_bound() -> None:
 def test_a_client_of_proofs_takes_no_signed_responses() -> None:
     with pytest.raises(ConfigurationError):
         client(response_revisions=[REVISION_07])
+    with pytest.raises(ConfigurationError):
+        client(wish_for_signed_response=True)

@@ -25,6 +25,11 @@ from wimse.profiles.http_signature.revision import (
     Revision,
 )
 from wimse.profiles.http_signature.settings import SignatureSettings
+from wimse.profiles.http_signature.wishes import (
+    is_signature_wished,
+    wish_for_signed_requests,
+    wish_for_signed_response,
+)
 
 __all__ = [
     "AUDIENCE",
@@ -43,8 +48,11 @@ __all__ = [
     "default_audience",
     "explained",
     "has_profile_signature",
+    "is_signature_wished",
     "sign_request",
     "sign_response",
     "verify_signature",
+    "wish_for_signed_requests",
+    "wish_for_signed_response",
     "wit_of",
 ]

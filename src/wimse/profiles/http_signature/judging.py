@@ -89,7 +89,9 @@ def verify_signature(
 
     Raises:
         Refused: `signature_missing`, or `signature_ambiguous` for two with the tag (§3); whatever
-            `httpsig.verify` refuses; `field_duplicated`, `component_forbidden`, `parameter_value`.
+            `httpsig.verify` refuses; `field_duplicated`, `component_forbidden`, `parameter_value`;
+            `algorithm_not_allowed` for a key that the revision does not use; `signature_too_old` for a signature that
+            was created before its WIT's `nbf`.
     """
     finish = begin_signature(
         message, wit, revision=revision, settings=settings, limits=limits, now=now, request=request
@@ -128,6 +130,11 @@ def begin_signature(
     metadata = need.signature.input
     if any(each.name in _NEVER_COVERED for each in metadata.components):
         raise _violated(Reason.COMPONENT_FORBIDDEN, "the signature covers signature fields")
+    not_before, created = wit.claims.get("nbf"), metadata.integer("created")
+    leeway = int(settings.leeway.total_seconds())
+    if isinstance(not_before, int) and created is not None and created < not_before - leeway:
+        # The WIT is covered, so it was there when this was signed. `iat` delays nothing (WIT-SVID §3.6).
+        raise _violated(Reason.SIGNATURE_TOO_OLD, "the signature was created before its WIT was valid")
     nonce = metadata.text("nonce")  # required, but in the responses of one revision
     if nonce is not None:
         _check_nonce(nonce, settings)
