@@ -30,6 +30,8 @@ from wimse.credentials import WorkloadCredential
 from wimse.errors import ConfigurationError, Reason, Refused, Unavailable
 from wimse.httpsig import DEFAULT_LIMITS, Fields, Request, content_digest, parse_signatures
 from wimse.profiles.http_signature import (
+    BRIDGE,
+    COFIDE_POC,
     REVISION_06,
     REVISION_07,
     REVISIONS,
@@ -217,7 +219,7 @@ def test_there_is_one_wit_or_none() -> None:
 
 
 def test_the_revisions_are_found_by_name() -> None:
-    assert dict(REVISIONS) == {"06": REVISION_06, "07": REVISION_07}
+    assert dict(REVISIONS) == {"06": REVISION_06, "07": REVISION_07, "bridge": BRIDGE, "cofide-poc": COFIDE_POC}
     assert REVISION_06.document == "draft-ietf-wimse-http-signature-06"
     assert REVISION_07.document == "draft-ietf-wimse-http-signature-07"
     assert REVISION_07.tag == TAG

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from wimse.authentication.client import ClientAuthenticator
+from wimse.authentication.coexistence import BearerPolicy, Presented, bearer_of
 from wimse.authentication.needs import BundleLookup, ClaimNonce, NeedBundle, ReplayStore
+from wimse.authentication.proofs import AnyRevision
 from wimse.authentication.result import AuthenticatedWorkload
 from wimse.authentication.rules import (
+    AudienceFunction,
     AudienceRule,
     ExactAudience,
     PeerRule,
@@ -17,11 +20,15 @@ from wimse.authentication.rules import (
     member_of,
 )
 from wimse.authentication.server import Authenticator
+from wimse.authentication.server_table import ServerTable, server_by_url
 
 __all__ = [
+    "AnyRevision",
+    "AudienceFunction",
     "AudienceRule",
     "AuthenticatedWorkload",
     "Authenticator",
+    "BearerPolicy",
     "BundleLookup",
     "ClaimNonce",
     "ClientAuthenticator",
@@ -29,10 +36,14 @@ __all__ = [
     "NeedBundle",
     "PeerRule",
     "Policy",
+    "Presented",
     "ReplayStore",
+    "ServerTable",
     "TargetAudience",
     "any_trusted",
+    "bearer_of",
     "exactly",
     "expect",
     "member_of",
+    "server_by_url",
 ]
