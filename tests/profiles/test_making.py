@@ -28,13 +28,14 @@ from tests.authentication.forge import (
 )
 from wimse.credentials import WorkloadCredential
 from wimse.errors import ConfigurationError, Reason, Refused, Unavailable
-from wimse.httpsig import DEFAULT_LIMITS, Fields, Request, content_digest, parse_signatures
+from wimse.httpsig import DEFAULT_LIMITS, Fields, Request, content_digest, parse_signatures, with_fields
 from wimse.profiles.http_signature import (
     BRIDGE,
     COFIDE_POC,
     REVISION_06,
     REVISION_07,
     REVISIONS,
+    Revision,
     SignatureSettings,
     SignedRequest,
     default_audience,
@@ -277,3 +278,14 @@ def test_two_lines_of_a_covered_field_are_not_signed(name: str) -> None:
             nonce="n" * 22,
         )
     assert caught.value.reason is Reason.FIELD_DUPLICATED
+
+
+@pytest.mark.parametrize("revision", REVISIONS.values(), ids=lambda each: each.name)
+def test_a_message_of_ours_has_one_signature_of_the_name_wimse(revision: Revision) -> None:
+    """HS-23: also where the caller left one of his own in it, and in each revision."""
+    head = with_fields(HEAD, HEAD.fields.adding(("Signature-Input", 'sig1=("@method")'), ("Signature", "sig1=:AA==:")))
+    sent = sign_request(
+        head, CONTENT, CALLER, revision=revision, settings=SignatureSettings(), now=NOW, nonce=NONCE
+    ).request
+    assert [each.label for each in parse_signatures(sent.fields)] == ["wimse"]
+    assert len(sent.fields.values("signature")) == len(sent.fields.values("signature-input")) == 1
