@@ -130,11 +130,9 @@ def begin_signature(
     metadata = need.signature.input
     if any(each.name in _NEVER_COVERED for each in metadata.components):
         raise _violated(Reason.COMPONENT_FORBIDDEN, "the signature covers signature fields")
-    not_before, created = wit.claims.get("nbf"), metadata.integer("created")
-    leeway = int(settings.leeway.total_seconds())
-    if isinstance(not_before, int) and created is not None and created < not_before - leeway:
-        # The WIT is covered, so it was there when this was signed. `iat` delays nothing (WIT-SVID §3.6).
-        raise _violated(Reason.SIGNATURE_TOO_OLD, "the signature was created before its WIT was valid")
+    not_before = wit.claims.get("nbf")
+    if isinstance(not_before, int):
+        _check_created(metadata.integer("created"), not_before, settings)
     nonce = metadata.text("nonce")  # required, but in the responses of one revision
     if nonce is not None:
         _check_nonce(nonce, settings)
@@ -184,6 +182,12 @@ def check_request_nonce(verified: VerifiedSignature, sent: SignedRequest, revisi
         return
     if answered != sent.nonce:
         raise Refused(Reason.REQUEST_NONCE_MISMATCH, "the response answers another request than the one sent")
+
+
+def _check_created(created: int | None, not_before: int, settings: SignatureSettings) -> None:
+    # The WIT is covered, so it was there when this was signed. `iat` delays nothing (WIT-SVID §3.6).
+    if created is not None and created < not_before - int(settings.leeway.total_seconds()):
+        raise _violated(Reason.SIGNATURE_TOO_OLD, "the signature was created before its WIT was valid")
 
 
 def _check_nonce(nonce: str, settings: SignatureSettings) -> None:
