@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
@@ -36,6 +37,9 @@ __all__ = ["MAX_TOKEN_BYTES", "SPIFFE_ALGORITHMS", "UnverifiedJWS", "sign_compac
 
 MAX_TOKEN_BYTES: Final = 8_192  # what fits a header field through every proxy measured
 MAX_KEY_ID_BYTES: Final = 256
+# Headers that strangers write are kept too: bounded in number, and in size.
+_MAX_HEADERS: Final = 256
+_MAX_KEPT_CHARACTERS: Final = 512
 # WIT-SVID §2.3 and §3.2, JWT-SVID §2.1: these and no others.
 SPIFFE_ALGORITHMS: Final[frozenset[Algorithm]] = frozenset(
     {RS256, RS384, RS512, ES256, ES384, ES512, PS256, PS384, PS512}
@@ -79,12 +83,13 @@ class UnverifiedJWS:
         # ABNF of workload-creds §5.1.1: three non-empty base64url parts. Five would be a JWE.
         if len(parts) != 3 or not all(parts):
             raise Refused(Reason.TOKEN_MALFORMED, f"{what} does not have the three parts of a compact JWS")
-        header = parse_json_object(b64url_decode(parts[0], f"{what}'s header"), f"{what}'s header")
-        _check_header(header, what)
+        header = _known_header(parts[0]) if len(parts[0]) <= _MAX_KEPT_CHARACTERS else None
+        if header is None:
+            header = _read_header(parts[0], what)
         claims = parse_json_object(b64url_decode(parts[1], f"{what}'s payload"), f"{what}'s payload")
         signature = b64url_decode(parts[2], f"{what}'s signature")
         signing_input = f"{parts[0]}.{parts[1]}".encode("ascii")
-        return cls(text, MappingProxyType(header), MappingProxyType(claims), signing_input, signature)
+        return cls(text, header, MappingProxyType(claims), signing_input, signature)
 
     @property
     def algorithm_name(self) -> str:
@@ -96,6 +101,24 @@ class UnverifiedJWS:
         """The `kid` of the header, or None."""
         kid = self.header.get("kid")
         return kid if isinstance(kid, str) else None
+
+
+def _read_header(text: str, what: str) -> Mapping[str, object]:
+    header = parse_json_object(b64url_decode(text, f"{what}'s header"), f"{what}'s header")
+    _check_header(header, what)
+    return MappingProxyType(header)
+
+
+@lru_cache(maxsize=_MAX_HEADERS)
+def _known_header(text: str) -> Mapping[str, object] | None:
+    """The header in this text; None for one that is to be refused.
+
+    An issuer writes the same one into each token until its key changes. What it says is as little trusted as ever.
+    """
+    try:
+        return _read_header(text, "the token")
+    except Refused:
+        return None
 
 
 def _check_header(header: Mapping[str, object], what: str) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import Any, Final
+from functools import cache
+from typing import Any, Final, cast
 
 from cryptography.exceptions import InternalError, InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
@@ -39,11 +40,19 @@ _CURVE_NAMES: Final = {curve.name: name for name, curve in CURVES.items()}
 
 def curve_name(native: NativePublicKey | NativePrivateKey) -> tuple[str, str | None]:
     """The `kty` of a native key and its `crv`: None for RSA, and empty for a curve that has no name here."""
-    if isinstance(native, rsa.RSAPublicKey | rsa.RSAPrivateKey):
+    key_type, curve = _kind(type(native))
+    if key_type == "EC":
+        return key_type, _CURVE_NAMES.get(cast("ec.EllipticCurvePublicKey", native).curve.name, "")
+    return key_type, curve
+
+
+@cache  # the library has few classes of keys; to ask each of its interfaces costs more than the rest of a key
+def _kind(native: type) -> tuple[str, str | None]:
+    if issubclass(native, rsa.RSAPublicKey | rsa.RSAPrivateKey):
         return "RSA", None
-    if isinstance(native, ec.EllipticCurvePublicKey | ec.EllipticCurvePrivateKey):
-        return "EC", _CURVE_NAMES.get(native.curve.name, "")
-    return "OKP", "Ed25519" if isinstance(native, ed25519.Ed25519PublicKey | ed25519.Ed25519PrivateKey) else "Ed448"
+    if issubclass(native, ec.EllipticCurvePublicKey | ec.EllipticCurvePrivateKey):
+        return "EC", None
+    return "OKP", "Ed25519" if issubclass(native, ed25519.Ed25519PublicKey | ed25519.Ed25519PrivateKey) else "Ed448"
 
 
 def verifier(algorithm: Algorithm, native: NativePublicKey) -> Callable[[bytes, bytes], object]:
@@ -53,11 +62,11 @@ def verifier(algorithm: Algorithm, native: NativePublicKey) -> Callable[[bytes, 
         Refused: `algorithm_mismatch` when the key is not of the algorithm's type and curve.
     """
     _check_kind(algorithm, native)
-    if isinstance(native, ec.EllipticCurvePublicKey):
-        return _ecdsa_verifier(algorithm, native)
-    if isinstance(native, rsa.RSAPublicKey):
-        return _rsa_verifier(algorithm, native)
-    return native.verify  # which refuses every other length
+    if algorithm.key_type == "EC":
+        return _ecdsa_verifier(algorithm, cast("ec.EllipticCurvePublicKey", native))
+    if algorithm.key_type == "RSA":
+        return _rsa_verifier(algorithm, cast("rsa.RSAPublicKey", native))
+    return cast("ed25519.Ed25519PublicKey", native).verify  # which refuses every other length
 
 
 def signer(algorithm: Algorithm, native: NativePrivateKey) -> Callable[[bytes], bytes]:
@@ -92,6 +101,7 @@ def _ecdsa_signer(algorithm: Algorithm, native: ec.EllipticCurvePrivateKey) -> C
     return lambda data: numbers_of_der(make(digest(data).digest(), scheme), size)
 
 
+@cache  # one for each algorithm
 def _ecdsa_scheme(algorithm: Algorithm) -> tuple[Callable[[bytes], Any], ec.ECDSA]:
     # hashlib begins a hash in less time than the library does inside of a call.
     name = algorithm.hash_name or ""
