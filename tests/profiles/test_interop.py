@@ -53,6 +53,7 @@ from wimse.profiles.http_signature import (
     Revision,
     SignatureSettings,
     SignedRequest,
+    check_request_nonce,
     sign_request,
     sign_response,
 )
@@ -247,6 +248,15 @@ def test_its_responses_are_held_to_what_they_carry(response: Response, reason: R
     """TM-03, HS-33, RS-01, RS-08: one without expires is not older than one with it may be."""
     sent = client().sign(HEAD, CONTENT, now=NOW, nonce=NONCE_OF_GO)
     assert reason_of(client().verify_response, response, ANSWER, sent, now=NOW) is reason
+
+
+def test_what_is_bound_to_nothing_answers_no_request_of_a_revision_that_binds() -> None:
+    """HS-42, HS-17: also if it came as far as this."""
+    sent = client().sign(HEAD, CONTENT, now=NOW, nonce=NONCE_OF_GO)
+    answered = client().verify_response(go_response(), ANSWER, sent, now=NOW)
+    assert answered is not None
+    check_request_nonce(answered.signature, sent, COFIDE_POC)
+    assert reason_of(check_request_nonce, answered.signature, sent, REVISION_07) is Reason.REQUEST_NONCE_MISMATCH
 
 
 def test_our_answer_to_the_proof_of_concept_is_one_of_its() -> None:
