@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from wimse.authentication.client import ClientAuthenticator
-from wimse.authentication.needs import BundleLookup, ClaimNonce, NeedBundle, ReplayStore
+from wimse.authentication.needs import BundleLookup, NeedBundle
+from wimse.authentication.replay import (
+    ClaimNonce,
+    LaxReplayStore,
+    ReplayKey,
+    ReplayStore,
+    nonce_alone,
+    nonce_of_key,
+)
 from wimse.authentication.result import AuthenticatedWorkload
 from wimse.authentication.rules import (
     AudienceRule,
@@ -26,13 +34,17 @@ __all__ = [
     "ClaimNonce",
     "ClientAuthenticator",
     "ExactAudience",
+    "LaxReplayStore",
     "NeedBundle",
     "PeerRule",
     "Policy",
+    "ReplayKey",
     "ReplayStore",
     "TargetAudience",
     "any_trusted",
     "exactly",
     "expect",
     "member_of",
+    "nonce_alone",
+    "nonce_of_key",
 ]

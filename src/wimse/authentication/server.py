@@ -13,18 +13,16 @@ The order, and nothing of a later step before all earlier ones are done:
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from hashlib import sha256
 
 from wimse.authentication.needs import (
     BundleLookup,
-    ClaimNonce,
     NeedBundle,
-    ReplayStore,
     answer_with,
     answer_with_async,
     bundle_lookup,
     require,
 )
+from wimse.authentication.replay import ClaimNonce, ReplayKey, ReplayStore, nonce_alone
 from wimse.authentication.result import MADE_BY_AUTHENTICATION, AuthenticatedWorkload
 from wimse.authentication.rules import AudienceRule, Policy, audience_rule
 from wimse.credentials import (
@@ -64,6 +62,7 @@ class Authenticator:
         audience: str | Iterable[str] | AudienceRule,
         replay: ReplayStore,
         policy: Policy,
+        replay_key: ReplayKey = nonce_alone,
         revision: Revision = REVISION_07,
         settings: SignatureSettings | None = None,
         token_settings: TokenSettings | None = None,
@@ -76,6 +75,7 @@ class Authenticator:
             audience: who we are to callers: exact strings, or a rule.
             replay: remembers nonces.
             policy: which workloads may call.
+            replay_key: what is remembered of a message: `nonce_alone`, as the draft says, or `nonce_of_key`.
             revision: of the profile.
             settings: times and sizes of signatures.
             token_settings: leeway and longest life of WITs.
@@ -90,6 +90,7 @@ class Authenticator:
         self._lookup = bundle_lookup(bundles)
         self._audience = audience_rule(audience)
         self._replay = replay
+        self._replay_key = replay_key
         self._policy = policy
         self._revision = revision
         self._settings = settings or SignatureSettings()
@@ -124,12 +125,12 @@ class Authenticator:
         check_content_digest(request.fields, content, limits=self._limits)  # 3
         if not self._audience.accepts(str(signature.parameters[AUDIENCE]), request):  # 4
             raise Refused(Reason.AUDIENCE_MISMATCH, "the request is meant for another recipient")
-        expires = signature.parameters["expires"]
-        if not isinstance(expires, int):
-            raise Refused(Reason.PARAMETER_TYPE, "expires is not an Integer")
-        key = sha256(str(signature.parameters["nonce"]).encode("ascii")).digest()
+        created, expires = signature.parameters["created"], signature.parameters["expires"]
+        if not isinstance(created, int) or not isinstance(expires, int):
+            raise Refused(Reason.PARAMETER_TYPE, "created or expires is not an Integer")
+        key = self._replay_key(str(signature.parameters["nonce"]), wit)
         until = expires + int(self._settings.leeway.total_seconds())
-        if (yield ClaimNonce(key, until, now)) is not True:  # 5
+        if (yield ClaimNonce(key, until, now, created)) is not True:  # 5
             raise Refused(Reason.REPLAYED, "a message with this nonce was seen before")
         if self._policy(wit.identity) is not True:  # 6
             raise Refused(Reason.IDENTITY_NOT_ALLOWED, "this workload may not call")

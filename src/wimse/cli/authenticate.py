@@ -102,7 +102,7 @@ def _sender(
     if not audiences or not all(audiences):
         raise output.Unusable("--audience is needed to judge a request, and is not empty")
     authenticator = Authenticator(
-        bundles=bundles, audience=audiences, replay=MemoryReplayStore(), policy=any_trusted, revision=revision
+        bundles=bundles, audience=audiences, replay=MemoryReplayStore(since=0), policy=any_trusted, revision=revision
     )
     return authenticator.authenticate(judged.message, judged.content, now=now)
 
