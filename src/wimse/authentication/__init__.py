@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from wimse.authentication.client import ClientAuthenticator
+from wimse.authentication.events import Decision, Observer, Outcome, Role
 from wimse.authentication.needs import BundleLookup, NeedBundle
+from wimse.authentication.proofs import AnyRevision
 from wimse.authentication.replay import (
     ClaimNonce,
     LaxReplayStore,
@@ -27,19 +29,24 @@ from wimse.authentication.rules import (
 from wimse.authentication.server import Authenticator
 
 __all__ = [
+    "AnyRevision",
     "AudienceRule",
     "AuthenticatedWorkload",
     "Authenticator",
     "BundleLookup",
     "ClaimNonce",
     "ClientAuthenticator",
+    "Decision",
     "ExactAudience",
     "LaxReplayStore",
     "NeedBundle",
+    "Observer",
+    "Outcome",
     "PeerRule",
     "Policy",
     "ReplayKey",
     "ReplayStore",
+    "Role",
     "TargetAudience",
     "any_trusted",
     "exactly",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from wimse.authentication.events import Observer, Role, Trace, watch
 from wimse.authentication.needs import BundleLookup, answer_with, answer_with_async, bundle_lookup, require
 from wimse.authentication.result import MADE_BY_AUTHENTICATION, AuthenticatedWorkload
 from wimse.authentication.rules import PeerRule
@@ -40,6 +41,8 @@ class ClientAuthenticator:
         settings: SignatureSettings | None = None,
         token_settings: TokenSettings | None = None,
         limits: Limits = DEFAULT_LIMITS,
+        observer: Observer | None = None,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         """Put it together.
 
@@ -53,6 +56,8 @@ class ClientAuthenticator:
             settings: times and sizes of signatures.
             token_settings: leeway and longest life of WITs.
             limits: how much of a message is read.
+            observer: called with each decision over a response; see `wimse.authentication.events`.
+            clock: for the times in it, such as `time.monotonic`; without one none are taken.
 
         Raises:
             ConfigurationError: without a source or a rule for servers, or for bundles that are a mapping of none.
@@ -68,6 +73,7 @@ class ClientAuthenticator:
         self._token_settings = token_settings or TokenSettings()
         self._limits = limits
         self._known = VerifiedWITCache(self._token_settings.max_cached_tokens)
+        self._watch = watch(Role.RESPONSE, observer, clock)
 
     def sign(self, request: Request, content: bytes, *, now: int, nonce: str) -> SignedRequest:
         """Sign a request, anew for each time that it is sent.
@@ -124,6 +130,13 @@ class ClientAuthenticator:
         self, response: Response, content: bytes, sent: SignedRequest, *, now: int
     ) -> Flow[AuthenticatedWorkload | None]:
         """The steps, as a generator that yields `NeedBundle`; arguments as `verify_response`."""
+        trace = Trace()
+        steps = self._steps(response, content, sent, now, trace)
+        return (yield from (steps if self._watch is None else self._watch.over(steps, trace)))
+
+    def _steps(
+        self, response: Response, content: bytes, sent: SignedRequest, now: int, trace: Trace
+    ) -> Flow[AuthenticatedWorkload | None]:
         if not has_profile_signature(response, self._revision, self._limits):
             # §3.4: unsigned is refused where a signature was asked for, and accepted where it was not: somebody on
             # the way may have removed it.
@@ -142,6 +155,7 @@ class ClientAuthenticator:
         )
         check_request_nonce(signature, sent)
         check_content_digest(response.fields, content, limits=self._limits)
+        trace.identity = wit.identity
         if self._server(sent.request, wit.identity) is not True:
             raise Refused(Reason.IDENTITY_UNEXPECTED, "another workload answered than the one that was called")
         return AuthenticatedWorkload(wit, signature, self._revision.name, _made_by=MADE_BY_AUTHENTICATION)

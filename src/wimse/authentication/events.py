@@ -6,8 +6,8 @@ An observer is called once for each decision, after it was made and before the c
 
 1. It cannot change the decision: what it raises is logged, and that is all.
 2. An event holds nothing of the message: no token, signature, nonce, digest, field or content, and no name that was not
-   authenticated. Its texts are of fixed sets, but for the identity, whose characters are those of an identifier, so that
-   neither a line of a log nor a label of a metric can be broken by a peer.
+   authenticated. Its texts are of fixed sets, but for the identity, which has the characters of an identifier only, so
+   that neither a line of a log nor a label of a metric can be broken by a peer.
 3. There is no clock here: `clock` gives seconds that never go back, such as `time.monotonic`. Without one no time is
    taken.
 """
@@ -15,16 +15,16 @@ An observer is called once for each decision, after it was made and before the c
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from wimse.authentication.needs import NeedBundle
 from wimse.authentication.result import AuthenticatedWorkload
 from wimse.credentials import WorkloadIdentifier
 from wimse.errors import ConfigurationError, Reason, ReasonClass, Unavailable, WimseError
-from wimse.httpsig import Flow, run, run_async
+from wimse.httpsig import Flow
 
 __all__ = ["Decision", "Observer", "Outcome", "Role"]
 
@@ -85,12 +85,17 @@ Observer = Callable[[Decision], object]
 
 
 class Trace:
-    """What is noted while one message is judged."""
+    """What is noted while one message is judged.
 
-    __slots__ = ("bundle_seconds", "clock", "identity", "replay_seconds")
+    Attributes:
+        identity: who sent it, from the moment when all but the policy is satisfied.
+        bundle_seconds: how long bundles were waited for.
+        replay_seconds: how long the replay store was waited for.
+    """
 
-    def __init__(self, clock: Callable[[], float] | None) -> None:
-        self.clock = clock
+    __slots__ = ("bundle_seconds", "identity", "replay_seconds")
+
+    def __init__(self) -> None:
         self.identity: WorkloadIdentifier | None = None
         self.bundle_seconds = 0.0
         self.replay_seconds = 0.0
@@ -104,76 +109,65 @@ class Trace:
 
 
 class Watch:
-    """Runs flows, and tells the observer what came of them."""
+    """Passes on what flows need, and tells the observer what came of them."""
 
     def __init__(self, role: Role, observer: Observer, clock: Callable[[], float] | None) -> None:
         self._role = role
         self._observer = observer
-        self._clock = clock
+        self._timed = clock is not None
+        self._clock = clock or _no_clock
 
-    def run(self, make_flow: Callable[[Trace], Flow[Result]], answer: Callable[[Any], Any]) -> Result:
-        """Run a flow with answers that come at once."""
-        trace, clock = Trace(self._clock), self._clock
-
-        def timed(need: object) -> Any:
-            if clock is None:
-                return answer(need)
-            began = clock()
-            try:
-                return answer(need)
-            finally:
-                trace.add(need, clock() - began)
-
-        began = None if clock is None else clock()
+    def over(self, steps: Flow[Result], trace: Trace) -> Flow[Result]:
+        """The same flow, observed. One that is given up, as when its task is cancelled, ends without a decision."""
+        began = self._clock()
         try:
-            result = run(make_flow(trace), timed)
+            result = yield from self._pass_on(steps, trace)
         except Exception as error:
             self._tell(trace, began, error)
             raise
         self._tell(trace, began, result)
         return result
 
-    async def run_async(
-        self, make_flow: Callable[[Trace], Flow[Result]], answer: Callable[[Any], Awaitable[Any]]
-    ) -> Result:
-        """Run a flow whose answers may have to be awaited. One that is cancelled ends without a decision."""
-        trace, clock = Trace(self._clock), self._clock
-
-        async def timed(need: object) -> Any:
-            if clock is None:
-                return await answer(need)
-            began = clock()
-            try:
-                return await answer(need)
-            finally:
-                trace.add(need, clock() - began)
-
-        began = None if clock is None else clock()
+    def _pass_on(self, steps: Flow[Result], trace: Trace) -> Flow[Result]:
         try:
-            result = await run_async(make_flow(trace), timed)
-        except Exception as error:
-            self._tell(trace, began, error)
-            raise
-        self._tell(trace, began, result)
-        return result
+            need = next(steps)
+            while True:
+                asked = self._clock()
+                try:
+                    reply = yield need
+                except Exception as error:  # noqa: BLE001 - not handled here: the steps get it
+                    trace.add(need, self._clock() - asked)
+                    need = steps.throw(error)
+                else:
+                    trace.add(need, self._clock() - asked)
+                    need = steps.send(reply)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+        finally:
+            steps.close()
 
-    def _tell(self, trace: Trace, began: float | None, result: object) -> None:
+    def _tell(self, trace: Trace, began: float, result: object) -> None:
         try:
-            timed = began is not None and trace.clock is not None
+            seconds = self._clock() - began
             decision = Decision(
                 role=self._role,
                 outcome=_outcome(result),
                 reason=result.reason if isinstance(result, WimseError) else None,
                 identity=trace.identity,
                 revision=result.revision if isinstance(result, AuthenticatedWorkload) else None,
-                total_seconds=trace.clock() - began if trace.clock is not None and began is not None else None,
-                bundle_seconds=trace.bundle_seconds if timed else None,
-                replay_seconds=trace.replay_seconds if timed else None,
+                total_seconds=seconds if self._timed else None,
+                bundle_seconds=trace.bundle_seconds if self._timed else None,
+                replay_seconds=trace.replay_seconds if self._timed else None,
             )
             self._observer(decision)
         except Exception as error:  # noqa: BLE001 - an observer's failure is no reason to decide otherwise
             # Its kind alone: what a foreign exception says may be anything.
-            _LOG.error("an observer failed with %s", type(error).__name__)  # noqa: TRY400 - no traceback, as above
+            _LOG.error("an observer failed with %s", type(error).__name__)
+
+
+def _no_clock() -> float:
+    return 0.0
 
 
 def _outcome(result: object) -> Outcome:

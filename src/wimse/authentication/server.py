@@ -3,7 +3,7 @@
 The order, and nothing of a later step before all earlier ones are done:
 
 1. the WIT, completely (http-signature §3: before the signature);
-2. the signature, with the WIT's key;
+2. the proof, with the WIT's key: that of the one revision that the request satisfies (`proofs`);
 3. the digest of the content that was received;
 4. the audience;
 5. the claim of the nonce, after which this message is spent;
@@ -12,8 +12,9 @@ The order, and nothing of a later step before all earlier ones are done:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
+from wimse.authentication.events import Observer, Role, Trace, watch
 from wimse.authentication.needs import (
     BundleLookup,
     NeedBundle,
@@ -22,6 +23,7 @@ from wimse.authentication.needs import (
     bundle_lookup,
     require,
 )
+from wimse.authentication.proofs import AnyRevision, Judge, begin_with, judges_of
 from wimse.authentication.replay import ClaimNonce, ReplayKey, ReplayStore, nonce_alone
 from wimse.authentication.result import MADE_BY_AUTHENTICATION, AuthenticatedWorkload
 from wimse.authentication.rules import AudienceRule, Policy, audience_rule
@@ -36,24 +38,15 @@ from wimse.credentials import (
     WorkloadSource,
     verify_wit,
 )
-from wimse.errors import Reason, Refused
-from wimse.httpsig import DEFAULT_LIMITS, Fields, Flow, Limits, Request, Response, check_content_digest, run, run_async
-from wimse.profiles.http_signature import (
-    AUDIENCE,
-    REVISION_07,
-    SIGN_RESPONSE,
-    Revision,
-    SignatureSettings,
-    sign_response,
-    verify_signature,
-    wit_of,
-)
+from wimse.errors import ConfigurationError, Reason, Refused
+from wimse.httpsig import DEFAULT_LIMITS, Fields, Flow, Limits, Request, Response, run, run_async
+from wimse.profiles.http_signature import REVISION_07, SignatureSettings, wit_of
 
 __all__ = ["Authenticator"]
 
 
 class Authenticator:
-    """Authenticates requests by one revision of the profile, and signs the responses to them."""
+    """Authenticates requests by one revision of a profile, or one of several, and signs the responses to them."""
 
     def __init__(
         self,
@@ -62,11 +55,13 @@ class Authenticator:
         audience: str | Iterable[str] | AudienceRule,
         replay: ReplayStore,
         policy: Policy,
+        revision: AnyRevision | Iterable[AnyRevision] = REVISION_07,
         replay_key: ReplayKey = nonce_alone,
-        revision: Revision = REVISION_07,
         settings: SignatureSettings | None = None,
         token_settings: TokenSettings | None = None,
         limits: Limits = DEFAULT_LIMITS,
+        observer: Observer | None = None,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         """Put the entrance together.
 
@@ -75,15 +70,18 @@ class Authenticator:
             audience: who we are to callers: exact strings, or a rule.
             replay: remembers nonces.
             policy: which workloads may call.
+            revision: of the profile, or several, of which a request must satisfy one completely. They are tried in
+                this order, before cryptography: the first that fits is the one that counts.
             replay_key: what is remembered of a message: `nonce_alone`, as the draft says, or `nonce_of_key`.
-            revision: of the profile.
             settings: times and sizes of signatures.
             token_settings: leeway and longest life of WITs.
             limits: how much of a message is read.
+            observer: called with each decision; see `wimse.authentication.events`.
+            clock: for the times in it, such as `time.monotonic`; without one none are taken.
 
         Raises:
-            ConfigurationError: when bundles, audience, replay store or policy are missing: it does not start
-                rather than let everybody in.
+            ConfigurationError: when bundles, audience, replay store or policy are missing, or there is no revision, or
+                one twice: it does not start rather than let everybody in.
         """
         needed: dict[str, object] = {"bundles": bundles, "audience": audience, "replay": replay, "policy": policy}
         require(needed, "an Authenticator")
@@ -92,11 +90,14 @@ class Authenticator:
         self._replay = replay
         self._replay_key = replay_key
         self._policy = policy
-        self._revision = revision
         self._settings = settings or SignatureSettings()
+        self._judges = judges_of(revision, self._settings, limits)
+        self._judge_by_name = {each.name: each for each in self._judges}
+        self._only_judge = self._judges[0] if len(self._judges) == 1 else None
+        self._leeway_seconds = int(self._settings.leeway.total_seconds())
         self._token_settings = token_settings or TokenSettings()
-        self._limits = limits
         self._known = VerifiedWITCache(self._token_settings.max_cached_tokens)
+        self._watch = watch(Role.REQUEST, observer, clock)
 
     def authenticate(self, request: Request, content: bytes, *, now: int) -> AuthenticatedWorkload:
         """Say who sent the request; with bundles and a replay store that answer at once.
@@ -118,27 +119,42 @@ class Authenticator:
 
     def flow(self, request: Request, content: bytes, *, now: int) -> Flow[AuthenticatedWorkload]:
         """The steps, as a generator that yields `NeedBundle` and `ClaimNonce`; arguments as `authenticate`."""
+        # Every decision ends here, whoever drives it: with what `_steps` returns, or with the error that it raises,
+        # errors of bundles and of the replay store among them.
+        trace = Trace()
+        steps = self._steps(request, content, now, trace)
+        return (yield from (steps if self._watch is None else self._watch.over(steps, trace)))
+
+    def _steps(self, request: Request, content: bytes, now: int, trace: Trace) -> Flow[AuthenticatedWorkload]:
         wit = yield from verified_wit(request.fields, now, self._token_settings, self._known)  # 1
-        signature = verify_signature(  # 2
-            request, wit, revision=self._revision, settings=self._settings, limits=self._limits, now=now
-        )
-        check_content_digest(request.fields, content, limits=self._limits)  # 3
-        if not self._audience.accepts(str(signature.parameters[AUDIENCE]), request):  # 4
+        if self._only_judge is not None:
+            proven = self._only_judge.verify(request, content, wit, now)  # 2, 3
+        else:
+            proven = begin_with(self._judges, request, content, wit, now)()
+        if proven.audience is not None and not self._audience.accepts(proven.audience, request):  # 4
             raise Refused(Reason.AUDIENCE_MISMATCH, "the request is meant for another recipient")
-        created, expires = signature.parameters["created"], signature.parameters["expires"]
-        if not isinstance(created, int) or not isinstance(expires, int):
-            raise Refused(Reason.PARAMETER_TYPE, "created or expires is not an Integer")
-        key = self._replay_key(str(signature.parameters["nonce"]), wit)
-        until = expires + int(self._settings.leeway.total_seconds())
-        if (yield ClaimNonce(key, until, now, created)) is not True:  # 5
+        key = self._replay_key(proven.nonce, wit)
+        claim = ClaimNonce(key, proven.expires_at + self._leeway_seconds, now, proven.created_at)
+        if (yield claim) is not True:  # 5
             raise Refused(Reason.REPLAYED, "a message with this nonce was seen before")
+        trace.identity = wit.identity
         if self._policy(wit.identity) is not True:  # 6
             raise Refused(Reason.IDENTITY_NOT_ALLOWED, "this workload may not call")
-        return AuthenticatedWorkload(wit, signature, self._revision.name, _made_by=MADE_BY_AUTHENTICATION)
+        return AuthenticatedWorkload(wit, proven.proof, proven.revision, _made_by=MADE_BY_AUTHENTICATION)
+
+    def _judge_of(self, caller: AuthenticatedWorkload) -> Judge:
+        judge = self._judge_by_name.get(caller.revision)
+        if judge is None:
+            raise ConfigurationError("this caller was authenticated by another entrance")
+        return judge
 
     def response_must_be_signed(self, caller: AuthenticatedWorkload) -> bool:
-        """Whether the request of `caller` asked for a signed response (§3.2)."""
-        return caller.signature.parameters.get(SIGN_RESPONSE) is True
+        """Whether the request of `caller` asked for a signed response (§3.2).
+
+        Raises:
+            ConfigurationError: for a caller of another entrance.
+        """
+        return self._judge_of(caller).response_must_be_signed(caller.proof)
 
     def sign_response(
         self,
@@ -151,7 +167,7 @@ class Authenticator:
         now: int,
         nonce: str,
     ) -> Response:
-        """Sign the response to a request that was authenticated (§3.4).
+        """Sign the response to a request that was authenticated (§3.4), in the revision that it satisfied.
 
         Args:
             response: the head.
@@ -165,17 +181,10 @@ class Authenticator:
         Raises:
             Unavailable: `credential_expired`.
             Refused: when the signature base cannot be built.
+            ConfigurationError: for a caller of another entrance.
         """
-        return sign_response(
-            response,
-            content,
-            credential,
-            request=request,
-            request_nonce=caller.nonce,
-            revision=self._revision,
-            settings=self._settings,
-            now=now,
-            nonce=nonce,
+        return self._judge_of(caller).sign_response(
+            response, content, credential, request=request, proof=caller.proof, now=now, nonce=nonce
         )
 
 

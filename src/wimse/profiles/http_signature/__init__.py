@@ -5,7 +5,13 @@ Implements revisions 07 and 06. A draft: revisions are values, and a verifier ac
 
 from __future__ import annotations
 
-from wimse.profiles.http_signature.judging import check_request_nonce, has_profile_signature, verify_signature, wit_of
+from wimse.profiles.http_signature.judging import (
+    begin_signature,
+    check_request_nonce,
+    has_profile_signature,
+    verify_signature,
+    wit_of,
+)
 from wimse.profiles.http_signature.making import SignedRequest, default_audience, sign_request, sign_response
 from wimse.profiles.http_signature.revision import (
     AUDIENCE,
@@ -28,6 +34,7 @@ __all__ = [
     "Revision",
     "SignatureSettings",
     "SignedRequest",
+    "begin_signature",
     "check_request_nonce",
     "default_audience",
     "has_profile_signature",

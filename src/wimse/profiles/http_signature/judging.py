@@ -6,13 +6,15 @@ signature is checked with the key that the verified WIT names.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Final
 
 from wimse.credentials import WIT_FIELD, VerifiedWIT
-from wimse.errors import Reason, Refused
+from wimse.errors import Reason, Refused, Violation
 from wimse.httpsig import (
     Fields,
+    Flow,
     Limits,
     Message,
     NeedKey,
@@ -21,7 +23,6 @@ from wimse.httpsig import (
     Response,
     VerifiedSignature,
     parse_signatures,
-    run,
     verify,
 )
 from wimse.keys import Algorithm, PublicKey
@@ -29,7 +30,7 @@ from wimse.profiles.http_signature.making import SignedRequest, check_single_lin
 from wimse.profiles.http_signature.revision import REQUEST_NONCE, Revision
 from wimse.profiles.http_signature.settings import SignatureSettings
 
-__all__ = ["check_request_nonce", "has_profile_signature", "verify_signature", "wit_of"]
+__all__ = ["begin_signature", "check_request_nonce", "has_profile_signature", "verify_signature", "wit_of"]
 
 # §7.3.7 of RFC 9421: a signature over signatures proves little, and this profile has no use for it.
 _NEVER_COVERED: Final = frozenset({"signature", "signature-input"})
@@ -90,20 +91,51 @@ def verify_signature(
         Refused: `signature_missing`, or `signature_ambiguous` for two with the tag (§3); whatever
             `httpsig.verify` refuses; `field_duplicated`, `component_forbidden`, `parameter_value`.
     """
+    finish = begin_signature(
+        message, wit, revision=revision, settings=settings, limits=limits, now=now, request=request
+    )
+    return finish()
+
+
+def begin_signature(
+    message: Request | Response,
+    wit: VerifiedWIT,
+    *,
+    revision: Revision,
+    settings: SignatureSettings,
+    limits: Limits,
+    now: int,
+    request: Request | None = None,
+) -> Callable[[], VerifiedSignature]:
+    """Do all of `verify_signature` that needs no cryptography: whether the message is one of this revision at all.
+
+    Arguments as `verify_signature`.
+
+    Returns:
+        What checks the signature itself, and returns it verified.
+
+    Raises:
+        Refused: as `verify_signature`, but for `signature_invalid` and what a signature base can be refused for.
+    """
     requirements = _requirements(revision, settings, wit.key.algorithm, of_request=isinstance(message, Request))
     check_single_lines(message.fields, requirements.components)
     check_single_lines(message.fields, requirements.components_if_present)
     flow = verify(message, requirements, now=now, request=request, limits=limits)
+    need: NeedKey = next(flow)
+    metadata = need.signature.input
+    if any(each.name in _NEVER_COVERED for each in metadata.components):
+        raise _violated(Reason.COMPONENT_FORBIDDEN, "the signature covers signature fields")
+    _check_nonce(str(metadata.parameters["nonce"]), settings)
+    return partial(_finished, flow, wit.key)
 
-    def key_of(need: NeedKey) -> PublicKey:
-        # What the profile asks beyond `Requirements`, before any cryptography is spent on it.
-        metadata = need.signature.input
-        if any(each.name in _NEVER_COVERED for each in metadata.components):
-            raise Refused(Reason.COMPONENT_FORBIDDEN, "the signature covers signature fields")
-        _check_nonce(str(metadata.parameters["nonce"]), settings)
-        return wit.key
 
-    return run(flow, key_of)
+def _finished(flow: Flow[VerifiedSignature], key: PublicKey) -> VerifiedSignature:
+    try:
+        flow.send(key)
+    except StopIteration as end:
+        signature: VerifiedSignature = end.value
+        return signature
+    raise AssertionError("a verification asks for one key")  # pragma: no cover
 
 
 @lru_cache(maxsize=64)  # a deployment has one or two revisions and settings, and a few algorithms
@@ -136,7 +168,12 @@ def check_request_nonce(verified: VerifiedSignature, sent: SignedRequest) -> Non
 
 def _check_nonce(nonce: str, settings: SignatureSettings) -> None:
     if not settings.min_nonce_characters <= len(nonce) <= settings.max_nonce_characters:
-        raise Refused(
+        raise _violated(
             Reason.PARAMETER_VALUE,
             f"the nonce does not have {settings.min_nonce_characters} to {settings.max_nonce_characters} characters",
         )
+
+
+def _violated(reason: Reason, detail: str) -> Refused:
+    # With its violation, as `Requirements` reports one: it says how far a message is from satisfying a revision.
+    return Refused.for_violations([Violation(reason, detail)])
