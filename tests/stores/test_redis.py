@@ -367,7 +367,7 @@ ANSWERS = [None, 1, True, b"OK", b"1", "1", [b"1"], b"1p:" + key(2).hex().encode
 @pytest.mark.parametrize("answer", ANSWERS, ids=repr)
 def test_an_answer_to_another_claim_is_none(answer: object) -> None:
     """RP-12: such as one that was left unread on a connection."""
-    steps = Claims(RedisReplaySettings(prefix="p"), cluster=False).claim(key(1), 90, 1)
+    steps = Claims(RedisReplaySettings(prefix="p"), cluster=False).claim(key(1), 90, 1, (1, 1))
     next(steps)
     with pytest.raises(Unavailable, match="not to this claim"):
         steps.send(answer)
@@ -407,6 +407,21 @@ def test_a_server_that_may_evict_keys_is_not_used(opened: Opening, as_cluster: b
             admin.config_set("maxmemory-policy", "noeviction")
         store.check()
         assert store.claim(key(1), clock() + 90, clock()) is True
+
+
+def test_every_node_of_a_cluster_is_asked() -> None:
+    """RP-10, RP-11: one that may evict is enough, and the clocks furthest apart count."""
+    good = {"maxmemory_policy": "noeviction", "maxmemory": "1"}
+    for second, expected in ((good, (5, 90)), ({**good, "maxmemory_policy": "allkeys-lru"}, None)):
+        steps = Claims(RedisReplaySettings(), cluster=True).check()
+        assert next(steps) == ("INFO", "memory")
+        try:
+            assert steps.send({"one": good, "two": second}) == ("TIME",)
+            steps.send({"one": (90, 1), "two": (5, 1)})
+        except ConfigurationError:
+            assert expected is None
+        except StopIteration as end:
+            assert end.value == expected
 
 
 def test_a_server_that_begins_to_evict_is_found_out(opened: Opening) -> None:

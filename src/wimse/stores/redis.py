@@ -15,15 +15,19 @@ The package `redis` is imported when a store is made: ``pip install 'wimse[redis
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from wimse.errors import ConfigurationError, WimseError
 from wimse.httpsig import run
-from wimse.stores.redis_claims import Claims, Command, RedisReplaySettings, Steps, unavailable
+from wimse.stores.redis_claims import Claims, Command, RedisReplaySettings, ServerTime, Steps, unavailable
 
 __all__ = ["AsyncRedisReplayStore", "RedisReplaySettings", "RedisReplayStore"]
+
+
+_ASKED_OF_ALL: Final = frozenset({"INFO", "TIME"})
 
 
 class _Checked:
@@ -34,7 +38,9 @@ class _Checked:
         self._claims = Claims(self._settings, cluster=cluster)
         self._cluster = cluster
         self._timeout = self._settings.timeout.total_seconds()
-        self._check_after = 0.0
+        self._check_interval = self._settings.check_interval.total_seconds()
+        self._checked_at = -math.inf
+        self._server_time: ServerTime = (0, 0)
         self._client: Any = self._connect(url)
 
     def _connect(self, url: str) -> Any:
@@ -46,26 +52,30 @@ class _Checked:
         return self._claims.since
 
     def _steps(self, key: bytes, until: int, now: int) -> Steps:
-        if time.monotonic() >= self._check_after:
+        passed = time.monotonic() - self._checked_at
+        if passed >= self._check_interval:
             try:
                 yield from self._fit()
             except ConfigurationError as error:
                 raise unavailable(error.detail) from None
-        return (yield from self._claims.claim(key, until, now))
+            passed = 0.0
+        earliest, latest = self._server_time
+        server_now = (earliest + int(passed), latest + int(passed))
+        return (yield from self._claims.claim(key, until, now, server_now))
 
     def _fit(self) -> Steps:
-        yield from self._claims.check()
-        self._check_after = time.monotonic() + self._settings.check_interval.total_seconds()
+        self._server_time = yield from self._claims.check()
+        self._checked_at = time.monotonic()
 
     def _check_steps(self) -> Steps:
         yield from self._fit()
         yield from self._claims.begin()
 
     def _arguments(self, command: Command) -> dict[str, Any]:
-        return {"target_nodes": "primaries"} if self._cluster and command[0] == "INFO" else {}
+        return {"target_nodes": "primaries"} if self._cluster and command[0] in _ASKED_OF_ALL else {}
 
 
-def _package(asynchronous: bool) -> tuple[Any, Any]:  # noqa: FBT001 - two callers, below
+def _package(*, asynchronous: bool) -> tuple[Any, Any]:
     try:
         if asynchronous:
             import redis.asyncio as package
@@ -79,19 +89,13 @@ def _package(asynchronous: bool) -> tuple[Any, Any]:  # noqa: FBT001 - two calle
     return package, Retry(NoBackoff(), 0)
 
 
-def _client(  # one function for four kinds of client, so that what they must have in common stands once
-    asynchronous: bool,
-    url: str,
-    settings: RedisReplaySettings,
-    *,
-    cluster: bool,  # noqa: FBT001 - two callers, below
-) -> Any:
+def _client(url: str, settings: RedisReplaySettings, *, asynchronous: bool, cluster: bool) -> Any:
     """A client that never repeats a command.
 
     The asynchronous one has no timeouts of its own: there is one around the whole claim, and three inside it took a
     quarter of its time. What is cancelled while it waits closes its connection.
     """
-    package, retry = _package(asynchronous)
+    package, retry = _package(asynchronous=asynchronous)
     seconds = settings.timeout.total_seconds()
     common: dict[str, Any] = {"retry": retry, "protocol": 2, "max_connections": settings.max_connections}
     common |= dict.fromkeys(("socket_timeout", "socket_connect_timeout"))
@@ -131,7 +135,7 @@ class RedisReplayStore(_Checked):
 
     def _connect(self, url: str) -> Any:
         try:
-            return _client(False, url, self._settings, cluster=self._cluster)  # noqa: FBT003 - as below
+            return _client(url, self._settings, asynchronous=False, cluster=self._cluster)
         except WimseError:
             raise
         except Exception as error:
@@ -192,7 +196,7 @@ class AsyncRedisReplayStore(_Checked):
         self._places = asyncio.Semaphore(self._settings.max_connections)
 
     def _connect(self, url: str) -> Any:
-        return _client(True, url, self._settings, cluster=self._cluster)  # noqa: FBT003 - as above
+        return _client(url, self._settings, asynchronous=True, cluster=self._cluster)
 
     async def claim(self, key: bytes, until: int, now: int) -> bool:
         """Claim `key`; as `RedisReplayStore.claim`."""
@@ -228,7 +232,7 @@ class AsyncRedisReplayStore(_Checked):
             steps.close()
 
     async def _send(self, command: Command) -> Any:
-        if self._cluster or command[0] == "INFO":
+        if self._cluster or command[0] in _ASKED_OF_ALL:
             return await self._client.execute_command(*command, **self._arguments(command))
         # What `execute_command` does, without its repetitions and its metering, which cost a fifth of the whole.
         pool = self._client.connection_pool

@@ -8,7 +8,7 @@ Rules:
    flushed or came back empty, nothing is claimed until it has been written anew; what was signed before the new time is
    refused, since nobody knows whether it was seen.
 4. A key lives until `until` by the server's clock or by the verifier's, whichever is later, and `clock_margin` longer.
-   A verifier whose clock is further behind the server's gets no answer.
+   A verifier whose clock is further behind the server's gets no answer. The server is asked for its time at each check.
 5. An answer names the key that it is for. One that came over a connection on which an earlier answer was left unread is
    for another message, and would be the wrong one (CVE-2023-28858).
 6. A server that may evict keys is not used.
@@ -29,6 +29,8 @@ __all__ = ["Claims", "Command", "RedisReplaySettings", "unavailable"]
 
 Command = tuple[Any, ...]
 Steps = Generator[Command, Any, Any]
+ServerTime = tuple[int, int]
+"""Seconds since 1970 by the clocks of the servers: by the one furthest behind, and by the one furthest ahead."""
 
 _PREFIX: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
 _SHARDS: Final = 64  # of a cluster: each has its own memory of when it began, in the hash slot of its keys
@@ -37,12 +39,7 @@ _LONGEST: Final = timedelta(seconds=10)
 _CLAIM: Final = """\
 local since = redis.call('GET', KEYS[2])
 if not since then return 'f' .. KEYS[1] end
-local clock, now, margin = tonumber(redis.call('TIME')[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-if clock - now > margin then return 'c' .. KEYS[1] end
-local life = math.max(tonumber(ARGV[1]) - math.min(clock, now), 0) + margin
-if redis.call('SET', KEYS[1], '', 'NX', 'EX', string.format('%d', math.max(life, 1))) then
-  return '1' .. KEYS[1] .. since
-end
+if redis.call('SET', KEYS[1], '', 'NX', 'EX', ARGV[1]) then return '1' .. KEYS[1] .. since end
 return '0' .. KEYS[1] .. since
 """
 # The second in which it begins may have had messages that are forgotten: it remembers from the next one on.
@@ -65,8 +62,8 @@ class RedisReplaySettings:
         forget_margin: what was signed so long after the server began to remember is still refused, for senders whose
             clocks are ahead. Default 0; the leeway of signatures closes the last gap, and costs as long without service
             after the server has lost its memory.
-        check_interval: how often it is checked that the server does not evict keys. Default 60 s.
-        check_eviction: False does not check it, for servers that do not answer INFO. Default True.
+        check_interval: how often the server is asked for its time, and whether it may evict keys. Default 60 s.
+        check_eviction: False does not ask whether it may, for servers that do not answer INFO. Default True.
 
     Raises on construction:
         ConfigurationError: for a value out of bounds.
@@ -114,15 +111,25 @@ class Claims:
         self._cluster = cluster
         self.since = 0
 
-    def claim(self, key: bytes, until: int, now: int) -> Steps:
+    def claim(self, key: bytes, until: int, now: int, server_now: ServerTime) -> Steps:
         """Claim `key`; the result is True or False.
+
+        Args:
+            key: what identifies the message.
+            until: seconds since 1970.
+            now: seconds since 1970, by the verifier's clock.
+            server_now: the same, by the clocks of the servers.
 
         Raises:
             Unavailable: when the server has forgotten, the clocks are apart, or the reply is none of ours.
         """
+        earliest, latest = server_now
+        if latest - now > self._margin:
+            raise unavailable("the clock is too far behind the one of the replay store")
+        life = max(until - min(now, earliest), 0) + self._margin
         prefix, marker = self._shards[key[0] % len(self._shards)]
         name = prefix + key.hex().encode("ascii")
-        rest = (2, name, marker, until, now, self._margin)
+        rest = (2, name, marker, max(life, 1))
         try:
             reply = yield ("EVALSHA", _CLAIM_SHA, *rest)
         except Exception as error:
@@ -133,8 +140,6 @@ class Claims:
         if verdict == b"f":
             yield from self.begin()
             raise unavailable("the replay store has forgotten what it saw, and begins anew")
-        if verdict == b"c":
-            raise unavailable("the clock is too far behind the one of the replay store")
         self.since = max(self.since, since)
         return verdict == b"1"
 
@@ -142,7 +147,7 @@ class Claims:
     def _read(reply: object, name: bytes) -> tuple[bytes, int]:
         if isinstance(reply, bytes) and reply[1 : 1 + len(name)] == name:
             verdict, since = reply[:1], reply[1 + len(name) :]
-            if (verdict in {b"f", b"c"} and not since) or (verdict in {b"0", b"1"} and since.isdigit()):
+            if (verdict == b"f" and not since) or (verdict in {b"0", b"1"} and since.isdigit()):
                 return verdict, int(since or 0)
         raise unavailable("the replay store gave an answer that is not to this claim")
 
@@ -152,19 +157,23 @@ class Claims:
             yield ("EVAL", _BEGIN, 1, marker, self._forget_margin)
 
     def check(self) -> Steps:
-        """See that no server may evict keys.
+        """See that no server may evict keys; the result is what time it is there.
 
         Raises:
             ConfigurationError: when one may.
         """
-        if not self._check_eviction:
-            return
-        reply = yield ("INFO", "memory")
-        nodes = reply.values() if self._cluster and "maxmemory_policy" not in reply else [reply]
-        for node in nodes:
-            # Without a limit nothing is evicted, whatever the policy.
-            if node["maxmemory_policy"] != "noeviction" and int(node["maxmemory"]) != 0:
-                raise ConfigurationError("the replay store may evict keys: its maxmemory-policy must be noeviction")
+        if self._check_eviction:
+            for memory in self._of_nodes((yield ("INFO", "memory"))):
+                # Without a limit nothing is evicted, whatever the policy.
+                if memory["maxmemory_policy"] != "noeviction" and int(memory["maxmemory"]) != 0:
+                    raise ConfigurationError("the replay store may evict keys: its maxmemory-policy must be noeviction")
+        times = [int(seconds) for seconds, _ in self._of_nodes((yield ("TIME",)))]
+        return min(times), max(times)
+
+    def _of_nodes(self, reply: Any) -> list[Any]:
+        """The answers of all nodes: a cluster of several gives them by name, a single one as it is."""
+        by_name = self._cluster and isinstance(reply, dict) and "maxmemory_policy" not in reply
+        return list(reply.values()) if by_name else [reply]
 
 
 def unavailable(detail: str) -> Unavailable:
