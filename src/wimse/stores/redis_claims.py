@@ -56,7 +56,7 @@ class RedisReplaySettings:
 
     Attributes:
         prefix: of every key. Stores with one prefix share what they remember. Default ``wimse-replay``.
-        timeout: of one claim, with everything that it takes. Default 200 ms, at most 10 s.
+        timeout: of one claim, with everything that it takes. Default 150 ms, at most 10 s.
         max_connections: to one server. Default 64; further claims wait for one within `timeout`.
         clock_margin: how far a verifier's clock may be behind the server's; keys live so much longer. Default 60 s.
         forget_margin: what was signed so long after the server began to remember is still refused, for senders whose
@@ -70,7 +70,7 @@ class RedisReplaySettings:
     """
 
     prefix: str = "wimse-replay"
-    timeout: timedelta = timedelta(milliseconds=200)
+    timeout: timedelta = timedelta(milliseconds=150)
     max_connections: int = 64
     clock_margin: timedelta = timedelta(seconds=60)
     forget_margin: timedelta = timedelta(0)

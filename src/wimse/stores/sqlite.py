@@ -56,7 +56,7 @@ class SQLiteReplaySettings:
 
     Attributes:
         max_entries: nonces held at most; about 150 bytes each. Default 1,000,000. When it is full it fails closed.
-        timeout: how long a claim waits for other threads and processes. Default 200 ms, at most 10 s.
+        timeout: how long a claim waits for other threads and processes. Default 150 ms, at most 10 s.
         max_removed_entries: expired entries that one claim takes out. Default 16, at least 2.
 
     Raises on construction:
@@ -64,7 +64,7 @@ class SQLiteReplaySettings:
     """
 
     max_entries: int = 1_000_000
-    timeout: timedelta = timedelta(milliseconds=200)
+    timeout: timedelta = timedelta(milliseconds=150)
     max_removed_entries: int = 16
 
     def __post_init__(self) -> None:
