@@ -24,7 +24,7 @@ from wimse.issuer import IssuerSettings
 from wimse.profiles.http_signature import SignatureSettings
 from wimse.servers.asgi import WimseMiddleware
 from wimse.sources import JWKSSettings
-from wimse.stores import MemoryReplayStore, SpoolSettings
+from wimse.stores import MemoryReplayStore, RedisReplaySettings, SpoolSettings, SQLiteReplaySettings
 from wimse.workload_api import ServerSettings, SourceSettings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -131,6 +131,8 @@ def test_the_page_of_the_command_line_is_what_the_commands_say() -> None:
         SourceSettings,
         SpoolSettings,
         JWKSSettings,
+        RedisReplaySettings,
+        SQLiteReplaySettings,
     ],
 )
 def test_every_limit_is_on_its_page(settings: type) -> None:
