@@ -40,6 +40,15 @@ async def send_all(sender: Sender, messages: list[Message]) -> Counter[int]:
     return statuses
 
 
+async def accepted(sender: Sender, caller: Caller, nonces: int) -> Counter[int]:
+    """See that so many nonces are accepted. Who gets a 503 signs anew, as callers do: the store was too slow to say."""
+    statuses: Counter[int] = Counter()
+    while statuses[200] < nonces:
+        statuses += await send_all(sender, [caller.message() for _ in range(nonces - statuses[200])])
+        assert statuses[503] <= nonces / 100, statuses
+    return statuses
+
+
 async def against(kind: str, place: str, nonces: int, copies: int) -> dict[str, Any]:
     """One kind of store."""
     with serving(kind, place) as origin:
@@ -50,15 +59,15 @@ async def against(kind: str, place: str, nonces: int, copies: int) -> dict[str, 
         ):
             await sender.until_served(caller)
             before = await sender.control()
-            statuses = await send_all(sender, [caller.message() for _ in range(nonces)])
+            statuses = await accepted(sender, caller, nonces)
             one = caller.message()
             of_one = Counter(await asyncio.gather(*(sender.send(one) for _ in range(copies))))
             after = await sender.control()
     growth = after["resident_mib"] - before["resident_mib"]
     found = {"nonces": statuses, "copies": of_one, "growth_mib": growth, "canary": canary.statuses}
-    assert statuses == {200: nonces}, f"{kind}: {statuses}"
+    assert (statuses[200], set(statuses) - {200, 503}) == (nonces, set()), f"{kind}: {statuses}"
     assert of_one[200] == 1, f"{kind}: one nonce was accepted {of_one[200]} times"
-    assert set(of_one) == {200, 400}, f"{kind}: {of_one}"
+    assert {200, 400} <= set(of_one) <= {200, 400, 503}, f"{kind}: {of_one}"
     assert after["accepted"] - before["accepted"] == nonces + 1
     assert after["accepted_twice"] == 0
     assert growth < GROWTH_MIB, f"{kind}: the server grew by {growth:.0f} MiB"

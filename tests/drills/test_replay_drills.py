@@ -29,7 +29,7 @@ def test_d5_the_clock_is_set_ahead_and_back() -> None:
 def test_d8_each_nonce_is_accepted_exactly_once() -> None:
     """D8, RP-02, RP-07, RP-10."""
     found = d8_nonces.drill(300, 100)
-    assert found["redis"]["copies"] == {200: 1, 400: 99}
+    assert all(found[kind]["copies"][200] == 1 for kind in ("memory", "sqlite", "redis"))
 
 
 class Answers:

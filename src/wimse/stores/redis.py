@@ -33,7 +33,9 @@ _ASKED_OF_ALL: Final = frozenset({"INFO", "TIME"})
 class _Checked:
     """What both stores have: the steps, and when the server was last seen to be fit."""
 
-    def __init__(self, url: str, settings: RedisReplaySettings | None, *, cluster: bool) -> None:
+    _client: Any
+
+    def __init__(self, settings: RedisReplaySettings | None, *, cluster: bool) -> None:
         self._settings = settings or RedisReplaySettings()
         self._claims = Claims(self._settings, cluster=cluster)
         self._cluster = cluster
@@ -41,10 +43,6 @@ class _Checked:
         self._check_interval = self._settings.check_interval.total_seconds()
         self._checked_at = -math.inf
         self._server_time: ServerTime = (0, 0)
-        self._client: Any = self._connect(url)
-
-    def _connect(self, url: str) -> Any:
-        raise NotImplementedError
 
     @property
     def since(self) -> int:
@@ -131,11 +129,9 @@ class RedisReplayStore(_Checked):
             ConfigurationError: without the package `redis`, or for a URL that is none.
             Unavailable: when no node of a cluster answers.
         """
-        super().__init__(url, settings, cluster=cluster)
-
-    def _connect(self, url: str) -> Any:
+        super().__init__(settings, cluster=cluster)
         try:
-            return _client(url, self._settings, asynchronous=False, cluster=self._cluster)
+            self._client = _client(url, self._settings, asynchronous=False, cluster=cluster)
         except WimseError:
             raise
         except Exception as error:
@@ -189,26 +185,24 @@ class AsyncRedisReplayStore(_Checked):
 
     def __init__(self, url: str, *, settings: RedisReplaySettings | None = None, cluster: bool = False) -> None:
         """Make it, without connecting; arguments and errors as `RedisReplayStore`."""
-        super().__init__(url, settings, cluster=cluster)
+        super().__init__(settings, cluster=cluster)
+        self._client = _client(url, self._settings, asynchronous=True, cluster=cluster)
         from redis.exceptions import ResponseError
 
         self._error_answer = ResponseError
         self._places = asyncio.Semaphore(self._settings.max_connections)
 
-    def _connect(self, url: str) -> Any:
-        return _client(url, self._settings, asynchronous=True, cluster=self._cluster)
-
     async def claim(self, key: bytes, until: int, now: int) -> bool:
         """Claim `key`; as `RedisReplayStore.claim`."""
-        return bool(await self._run(self._steps(key, until, now)))
+        return bool(await self._run(self._steps(key, until, now), self._timeout))
 
     async def check(self) -> None:
-        """See that the server is there and fit; as `RedisReplayStore.check`."""
-        await self._run(self._check_steps())
+        """See that the server is there and fit; as `RedisReplayStore.check`, within twenty times `timeout`."""
+        await self._run(self._check_steps(), 20 * self._timeout)
 
-    async def _run(self, steps: Steps) -> Any:
+    async def _run(self, steps: Steps, timeout: float) -> Any:  # noqa: ASYNC109 - there is one place that keeps it
         try:
-            async with asyncio.timeout(self._timeout), self._places:
+            async with asyncio.timeout(timeout), self._places:
                 return await self._drive(steps)
         except WimseError:
             raise

@@ -55,7 +55,7 @@ class SQLiteReplaySettings:
     """How much is remembered, and how long one waits.
 
     Attributes:
-        max_entries: nonces held at most; about 150 bytes each. Default 1,000,000. When it is full it fails closed.
+        max_entries: nonces held at most; about 100 bytes each on disk. Default 1,000,000. Full, it fails closed.
         timeout: how long a claim waits for other threads and processes. Default 150 ms, at most 10 s.
         max_removed_entries: expired entries that one claim takes out. Default 16, at least 2.
 
