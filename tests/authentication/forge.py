@@ -12,6 +12,7 @@ import pytest
 
 from wimse.authentication import (
     AnyRevision,
+    AudienceFunction,
     AudienceRule,
     AuthenticatedWorkload,
     Authenticator,
@@ -266,7 +267,7 @@ def forge_wit(
 def entrance(
     *,
     bundles: Mapping[TrustDomain, TrustBundle] | WorkloadSource | BundleLookup | None = None,
-    audience: str | Iterable[str] | AudienceRule = AUDIENCE,
+    audience: str | Iterable[str] | AudienceRule | AudienceFunction = AUDIENCE,
     replay: ReplayStore | None = None,
     policy: Policy = any_trusted,
     settings: SignatureSettings | None = None,

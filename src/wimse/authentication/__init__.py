@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from wimse.authentication.client import ClientAuthenticator
+from wimse.authentication.coexistence import BearerPolicy, Presented, bearer_of
 from wimse.authentication.events import Decision, Observer, Outcome, Role
 from wimse.authentication.needs import BundleLookup, NeedBundle
 from wimse.authentication.proofs import AnyRevision
@@ -16,6 +17,7 @@ from wimse.authentication.replay import (
 )
 from wimse.authentication.result import AuthenticatedWorkload
 from wimse.authentication.rules import (
+    AudienceFunction,
     AudienceRule,
     ExactAudience,
     PeerRule,
@@ -27,12 +29,15 @@ from wimse.authentication.rules import (
     member_of,
 )
 from wimse.authentication.server import Authenticator
+from wimse.authentication.server_table import ServerTable, server_by_url
 
 __all__ = [
     "AnyRevision",
+    "AudienceFunction",
     "AudienceRule",
     "AuthenticatedWorkload",
     "Authenticator",
+    "BearerPolicy",
     "BundleLookup",
     "ClaimNonce",
     "ClientAuthenticator",
@@ -44,14 +49,18 @@ __all__ = [
     "Outcome",
     "PeerRule",
     "Policy",
+    "Presented",
     "ReplayKey",
     "ReplayStore",
     "Role",
+    "ServerTable",
     "TargetAudience",
     "any_trusted",
+    "bearer_of",
     "exactly",
     "expect",
     "member_of",
     "nonce_alone",
     "nonce_of_key",
+    "server_by_url",
 ]

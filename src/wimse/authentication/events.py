@@ -23,7 +23,7 @@ from typing import Final, TypeVar
 from wimse.authentication.needs import NeedBundle
 from wimse.authentication.result import AuthenticatedWorkload
 from wimse.credentials import WorkloadIdentifier
-from wimse.errors import ConfigurationError, Reason, ReasonClass, Unavailable, WimseError
+from wimse.errors import ConfigurationError, Reason, ReasonClass, Refused, Unavailable, WimseError
 from wimse.httpsig import Flow
 
 __all__ = ["Decision", "Observer", "Outcome", "Role"]
@@ -127,6 +127,10 @@ class Watch:
             raise
         self._tell(trace, began, result)
         return result
+
+    def refused_at_once(self, error: Refused) -> None:
+        """Tell of a refusal that needed no flow."""
+        self._tell(Trace(), self._clock(), error)
 
     def _pass_on(self, steps: Flow[Result], trace: Trace) -> Flow[Result]:
         try:

@@ -10,6 +10,7 @@ from wimse.authentication.proofs import Proof
 from wimse.credentials import VerifiedWIT, WorkloadIdentifier
 from wimse.errors import ConfigurationError
 from wimse.httpsig import VerifiedSignature
+from wimse.profiles.proof_token import VerifiedRequestProof
 
 __all__ = ["AuthenticatedWorkload"]
 
@@ -54,11 +55,17 @@ class AuthenticatedWorkload:
 
     @property
     def covered(self) -> Mapping[str, str]:
-        """The VALUES of the covered components: what was signed, rather than what else the message says."""
+        """The VALUES that the proof covers, rather than what else the message says.
+
+        Of a signature those of its components. Of a proof token the WIT and the other tokens that it binds, and
+        nothing else: neither method nor path, nor any other field or the content.
+        """
         return self.proof.covered
 
     @property
     def nonce(self) -> str | None:
-        """The nonce of the proof; None for a response of a revision that has none."""
+        """The nonce of the proof, or the `jti` of a proof token; None for a response of a revision that has none."""
+        if isinstance(self.proof, VerifiedRequestProof):
+            return self.proof.proof.token_id
         nonce = self.proof.parameters.get("nonce")
         return nonce if isinstance(nonce, str) else None

@@ -23,10 +23,18 @@ from wimse.authentication.needs import (
     bundle_lookup,
     require,
 )
-from wimse.authentication.proofs import AnyRevision, Judge, begin_with, judges_of
+from wimse.authentication.proofs import (
+    AnyRevision,
+    Judge,
+    begin_with,
+    challenge_for,
+    check_audiences,
+    check_meant,
+    judges_of,
+)
 from wimse.authentication.replay import ClaimNonce, ReplayKey, ReplayStore, nonce_alone
 from wimse.authentication.result import MADE_BY_AUTHENTICATION, AuthenticatedWorkload
-from wimse.authentication.rules import AudienceRule, Policy, audience_rule
+from wimse.authentication.rules import AudienceFunction, AudienceRule, ExactAudience, Policy, audience_rule
 from wimse.credentials import (
     TokenSettings,
     TrustBundle,
@@ -38,9 +46,10 @@ from wimse.credentials import (
     WorkloadSource,
     verify_wit,
 )
-from wimse.errors import ConfigurationError, Reason, Refused
+from wimse.errors import ConfigurationError, Reason, ReasonClass, Refused
 from wimse.httpsig import DEFAULT_LIMITS, Fields, Flow, Limits, Request, Response, run, run_async
-from wimse.profiles.http_signature import REVISION_07, SignatureSettings, wit_of
+from wimse.profiles.http_signature import REVISION_07, SignatureSettings, explained, wit_of
+from wimse.profiles.proof_token import ProofTokenSettings
 
 __all__ = ["Authenticator"]
 
@@ -52,12 +61,13 @@ class Authenticator:
         self,
         *,
         bundles: Mapping[TrustDomain, TrustBundle] | WorkloadSource | BundleLookup,
-        audience: str | Iterable[str] | AudienceRule,
+        audience: str | Iterable[str] | AudienceRule | AudienceFunction,
         replay: ReplayStore,
         policy: Policy,
         revision: AnyRevision | Iterable[AnyRevision] = REVISION_07,
         replay_key: ReplayKey = nonce_alone,
         settings: SignatureSettings | None = None,
+        proof_settings: ProofTokenSettings | None = None,
         token_settings: TokenSettings | None = None,
         limits: Limits = DEFAULT_LIMITS,
         observer: Observer | None = None,
@@ -67,13 +77,14 @@ class Authenticator:
 
         Args:
             bundles: whom to trust: bundles, a source of snapshots, or a function, which may be asynchronous.
-            audience: who we are to callers: exact strings, or a rule.
+            audience: who we are to callers: exact strings, a rule, or a function.
             replay: remembers nonces.
             policy: which workloads may call.
             revision: of the profile, or several, of which a request must satisfy one completely. They are tried in
                 this order, before cryptography: the first that fits is the one that counts.
             replay_key: what is remembered of a message: `nonce_alone`, as the draft says, or `nonce_of_key`.
             settings: times and sizes of signatures.
+            proof_settings: times and sizes of proof tokens, and which further tokens they bind.
             token_settings: leeway and longest life of WITs.
             limits: how much of a message is read.
             observer: called with each decision; see `wimse.authentication.events`.
@@ -81,7 +92,7 @@ class Authenticator:
 
         Raises:
             ConfigurationError: when bundles, audience, replay store or policy are missing, or there is no revision, or
-                one twice: it does not start rather than let everybody in.
+                one twice: it does not start rather than let everybody in. For an audience that no proof token can have.
         """
         needed: dict[str, object] = {"bundles": bundles, "audience": audience, "replay": replay, "policy": policy}
         require(needed, "an Authenticator")
@@ -91,11 +102,17 @@ class Authenticator:
         self._replay_key = replay_key
         self._policy = policy
         self._settings = settings or SignatureSettings()
-        self._judges = judges_of(revision, self._settings, limits)
+        self._proof_settings = proof_settings or ProofTokenSettings()
+        self._judges = judges_of(revision, self._settings, limits, self._proof_settings)
+        if isinstance(self._audience, ExactAudience):
+            check_audiences(self._judges, self._audience.values)
         self._judge_by_name = {each.name: each for each in self._judges}
         self._only_judge = self._judges[0] if len(self._judges) == 1 else None
-        self._leeway_seconds = int(self._settings.leeway.total_seconds())
+        # A claim may last longer than the message that it is for, and never shorter.
+        leeway = max(self._settings.leeway, self._proof_settings.leeway)
+        self._leeway_seconds = int(leeway.total_seconds())
         self._token_settings = token_settings or TokenSettings()
+        self._limits = limits
         self._known = VerifiedWITCache(self._token_settings.max_cached_tokens)
         self._watch = watch(Role.REQUEST, observer, clock)
 
@@ -122,8 +139,41 @@ class Authenticator:
         # Every decision ends here, whoever drives it: with what `_steps` returns, or with the error that it raises,
         # errors of bundles and of the replay store among them.
         trace = Trace()
-        steps = self._steps(request, content, now, trace)
+        steps = self._explained(request, content, now, trace)
         return (yield from (steps if self._watch is None else self._watch.over(steps, trace)))
+
+    def check_head(self, request: Request) -> None:
+        """Refuse what needs no content to be refused, before any is asked for (RFC 9110 §10.1.1).
+
+        Args:
+            request: the head, as received.
+
+        Raises:
+            Refused: `wit_missing`, `wit_duplicated`; `signature_missing` or `proof_missing` when there is no proof of
+                any kind that is accepted.
+        """
+        try:
+            wit_of(request.fields)
+            check_meant(self._judges, request)
+        except Refused as refused:
+            self._challenge(refused, request)
+            if self._watch is not None:
+                self._watch.refused_at_once(refused)
+            raise
+
+    def _challenge(self, refused: Refused, request: Request) -> None:
+        # wpt-02 §2.1: 401 where it is the credentials that are refused, and all that is refused here is one of them
+        # but for the content. What is known and not allowed has a status of its own, and so has what is too large.
+        if refused.reason_class is not ReasonClass.DIGEST and refused.http_status == 400:
+            refused.challenge = challenge_for(self._judges, request)
+
+    def _explained(self, request: Request, content: bytes, now: int, trace: Trace) -> Flow[AuthenticatedWorkload]:
+        try:
+            return (yield from self._steps(request, content, now, trace))
+        except Refused as refused:
+            named = explained(refused, request, self._limits)
+            self._challenge(named, request)
+            raise named from None
 
     def _steps(self, request: Request, content: bytes, now: int, trace: Trace) -> Flow[AuthenticatedWorkload]:
         wit = yield from verified_wit(request.fields, now, self._token_settings, self._known)  # 1
@@ -156,6 +206,14 @@ class Authenticator:
         """
         return self._judge_of(caller).response_must_be_signed(caller.proof)
 
+    def signs_responses(self, caller: AuthenticatedWorkload) -> bool:
+        """Whether responses to `caller` can be signed: not where it came with a proof token.
+
+        Raises:
+            ConfigurationError: for a caller of another entrance.
+        """
+        return self._judge_of(caller).signs_responses
+
     def sign_response(
         self,
         response: Response,
@@ -179,7 +237,7 @@ class Authenticator:
             nonce: new and random, 128 bits at least.
 
         Raises:
-            Unavailable: `credential_expired`.
+            Unavailable: `credential_expired`; `response_not_signable` where the request came with a proof token.
             Refused: when the signature base cannot be built.
             ConfigurationError: for a caller of another entrance.
         """

@@ -89,7 +89,9 @@ def verify_signature(
 
     Raises:
         Refused: `signature_missing`, or `signature_ambiguous` for two with the tag (§3); whatever
-            `httpsig.verify` refuses; `field_duplicated`, `component_forbidden`, `parameter_value`.
+            `httpsig.verify` refuses; `field_duplicated`, `component_forbidden`, `parameter_value`;
+            `algorithm_not_allowed` for a key that the revision does not use; `signature_too_old` for a signature that
+            was created before its WIT's `nbf`.
     """
     finish = begin_signature(
         message, wit, revision=revision, settings=settings, limits=limits, now=now, request=request
@@ -117,15 +119,25 @@ def begin_signature(
     Raises:
         Refused: as `verify_signature`, but for `signature_invalid` and what a signature base can be refused for.
     """
-    requirements = _requirements(revision, settings, wit.key.algorithm, of_request=isinstance(message, Request))
-    check_single_lines(message.fields, requirements.components)
-    check_single_lines(message.fields, requirements.components_if_present)
+    algorithm = wit.key.algorithm
+    if revision.algorithms is not None and algorithm not in revision.algorithms:
+        raise _violated(Reason.ALGORITHM_NOT_ALLOWED, f"the revision {revision.name} does not use the WIT's algorithm")
+    requirements = _requirements(revision, settings, algorithm, of_request=isinstance(message, Request))
+    check_single_lines(message.fields, requirements.components, request)
+    check_single_lines(message.fields, requirements.components_if_present, request)
     flow = verify(message, requirements, now=now, request=request, limits=limits)
     need: NeedKey = next(flow)
     metadata = need.signature.input
     if any(each.name in _NEVER_COVERED for each in metadata.components):
         raise _violated(Reason.COMPONENT_FORBIDDEN, "the signature covers signature fields")
-    _check_nonce(str(metadata.parameters["nonce"]), settings)
+    not_before, created = wit.claims.get("nbf"), metadata.integer("created")
+    leeway = int(settings.leeway.total_seconds())
+    if isinstance(not_before, int) and created is not None and created < not_before - leeway:
+        # The WIT is covered, so it was there when this was signed. `iat` delays nothing (WIT-SVID §3.6).
+        raise _violated(Reason.SIGNATURE_TOO_OLD, "the signature was created before its WIT was valid")
+    nonce = metadata.text("nonce")  # required, but in the responses of one revision
+    if nonce is not None:
+        _check_nonce(nonce, settings)
     return partial(_finished, flow, wit.key)
 
 
@@ -142,27 +154,35 @@ def _finished(flow: Flow[VerifiedSignature], key: PublicKey) -> VerifiedSignatur
 def _requirements(
     revision: Revision, settings: SignatureSettings, algorithm: Algorithm, *, of_request: bool
 ) -> Requirements:
+    parameters = revision.request_parameters if of_request else revision.response_parameters
     return Requirements(
         tag=revision.tag,
         components=revision.request_components if of_request else revision.response_components,
         components_if_present=revision.request_if_present if of_request else revision.response_if_present,
-        parameters=revision.request_parameters if of_request else revision.response_parameters,
+        parameters=parameters,
         forbidden_parameters=revision.request_forbidden if of_request else revision.response_forbidden,
         parameter_types=revision.parameter_types,
         max_lifetime=settings.max_lifetime,
+        # A signature that says no end of its own does not live longer than one that does.
+        max_age=None if "expires" in parameters else settings.max_lifetime,
         leeway=settings.leeway,
         # §3: the algorithm is the one of cnf.jwk, which is the key's.
         algorithms=frozenset({algorithm}),
     )
 
 
-def check_request_nonce(verified: VerifiedSignature, sent: SignedRequest) -> None:
+def check_request_nonce(verified: VerifiedSignature, sent: SignedRequest, revision: Revision) -> None:
     """Check that a response answers the request that we sent, and no other (§3.3).
+
+    In a revision that does not bind responses it is checked where it is there.
 
     Raises:
         Refused: `request_nonce_mismatch`.
     """
-    if verified.parameters.get(REQUEST_NONCE) != sent.nonce:
+    answered = verified.parameters.get(REQUEST_NONCE)
+    if answered is None and not revision.binds_response:
+        return
+    if answered != sent.nonce:
         raise Refused(Reason.REQUEST_NONCE_MISMATCH, "the response answers another request than the one sent")
 
 
