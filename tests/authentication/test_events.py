@@ -151,6 +151,17 @@ def test_who_may_not_call_is_named(authenticate: Authenticate) -> None:
     assert [(each.reason, each.identity) for each in seen] == [(Reason.IDENTITY_NOT_ALLOWED, CALLER.identity)]
 
 
+def test_what_is_refused_before_its_content_is_a_decision_too() -> None:
+    seen = Seen()
+    server = observed(seen)
+    server.check_head(forge_request())
+    assert seen == []
+    assert reason_of(server.check_head, replacing(forge_request(), "Workload-Identity-Token")) is Reason.WIT_MISSING
+    assert [(each.outcome, each.reason, each.identity) for each in seen] == [
+        (Outcome.REFUSED, Reason.WIT_MISSING, None)
+    ]
+
+
 def failing(error: Exception) -> Callable[[Any], Any]:
     def fail(_: Any) -> Any:
         raise error

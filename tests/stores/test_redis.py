@@ -228,13 +228,12 @@ def test_a_server_that_lost_its_memory_accepts_nothing_of_before(
         assert store.since > lost
 
 
-def test_a_cluster_that_lost_its_memory_begins_everywhere_at_once(opened: Opening) -> None:
+def test_a_cluster_that_lost_its_memory_begins_everywhere_at_once(opened: Opening, cluster: Valkey) -> None:
     """RP-12: one refusal, not one for each shard."""
-    with valkey(cluster=True) as server:
-        store = opened(server, cluster=True, timeout=PATIENT)
-        flushed(server)
-        unavailable(lambda: store.claim(key(1), clock() + 90, clock()), "begins anew")
-        assert all(store.claim(key(number), clock() + 90, clock()) for number in range(200))
+    store = opened(cluster, cluster=True, timeout=PATIENT)
+    flushed(cluster)
+    unavailable(lambda: store.claim(key(1), clock() + 90, clock()), "begins anew")
+    assert all(store.claim(key(number), clock() + 90, clock()) for number in range(200))
 
 
 def test_a_server_begins_to_remember_once(opened: Opening, server: Valkey) -> None:
@@ -391,20 +390,33 @@ def test_a_full_server_fails_closed(opened: Opening) -> None:
         assert not any(store.claim(key(number), now + 90, now) for number in accepted)
 
 
-@pytest.mark.parametrize("as_cluster", [False, True], ids=["single", "cluster"])
-def test_a_server_that_may_evict_keys_is_not_used(opened: Opening, as_cluster: bool) -> None:
+@contextlib.contextmanager
+def evicting(server: Valkey) -> Iterator[Any]:
+    with server.admin() as admin:
+        admin.config_set("maxmemory", "100mb")
+        admin.config_set("maxmemory-policy", "volatile-ttl")
+        try:
+            yield admin
+        finally:
+            admin.config_set("maxmemory-policy", "noeviction")
+            admin.config_set("maxmemory", 0)
+
+
+@pytest.mark.parametrize("kind", ["server", "cluster"])
+def test_a_server_that_may_evict_keys_is_not_used(opened: Opening, kind: str, request: pytest.FixtureRequest) -> None:
     """RP-10: it would re-open windows without a word."""
-    with valkey(cluster=as_cluster, maxmemory="10mb", maxmemory_policy="volatile-ttl") as server:
-        store = opened(server, cluster=as_cluster, begun=False, timeout=PATIENT)
+    used: Valkey = request.getfixturevalue(kind)
+    prefix, as_cluster = f"evict-{next(NUMBERS)}", kind == "cluster"
+    with evicting(used) as admin:
+        store = opened(used, cluster=as_cluster, begun=False, prefix=prefix, timeout=PATIENT)
         with pytest.raises(ConfigurationError, match="noeviction"):
             store.check()
         for _ in range(2):
             unavailable(lambda: store.claim(key(1), clock() + 90, clock()), "noeviction")
-        assert server.names() == set()
-        knowing = opened(server, cluster=as_cluster, check_eviction=False, timeout=PATIENT)
+        assert not any(name.startswith(prefix.encode()) for name in used.names())
+        knowing = opened(used, cluster=as_cluster, check_eviction=False, prefix=f"{prefix}-k", timeout=PATIENT)
         assert knowing.claim(key(1), clock() + 90, clock()) is True
-        with server.admin() as admin:
-            admin.config_set("maxmemory-policy", "noeviction")
+        admin.config_set("maxmemory-policy", "noeviction")
         store.check()
         assert store.claim(key(1), clock() + 90, clock()) is True
 
@@ -424,13 +436,11 @@ def test_every_node_of_a_cluster_is_asked() -> None:
         steps.send({"one": good, "two": {**good, "maxmemory_policy": "allkeys-lru"}})
 
 
-def test_a_server_that_begins_to_evict_is_found_out(opened: Opening) -> None:
+def test_a_server_that_begins_to_evict_is_found_out(opened: Opening, server: Valkey) -> None:
     """RP-10: at the next check, without being asked."""
-    with valkey(maxmemory="10mb") as server:
-        store = opened(server, check_interval=timedelta(milliseconds=1))
-        assert store.claim(key(1), clock() + 90, clock()) is True
-        with server.admin() as admin:
-            admin.config_set("maxmemory-policy", "allkeys-lru")
+    store = opened(server, check_interval=timedelta(milliseconds=1))
+    assert store.claim(key(1), clock() + 90, clock()) is True
+    with evicting(server):
         time.sleep(0.002)
         unavailable(lambda: store.claim(key(2), clock() + 90, clock()), "noeviction")
 
