@@ -15,7 +15,7 @@ from tests.drills.messages import Message
 
 def test_d4_the_replay_store_is_slow_down_and_flushed() -> None:
     """D4, RP-12, RP-04, RP-10, MW-03."""
-    found = d4_replay.drill(0.2)
+    found = d4_replay.drill(0.2, limit_seconds=1.0)  # whoever tests has other things to do at the same time
     assert found["strict"]["canary"].keys() <= {400, 503}
     assert found["lax"]["server"]["unchecked"] > 0
 
