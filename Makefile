@@ -8,7 +8,7 @@ DEMO  := $(VENV)/.demo-installed
 DEV   := $(VENV)/.dev-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo setup test check format bench fuzz docs lock proto clean
+.PHONY: help demo setup test check format bench drills fuzz docs lock proto clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -37,6 +37,10 @@ format: $(DEV)  ## let ruff format and mend what it can
 
 bench: $(DEV)  ## every benchmark
 	@set -e; shopt -s nullglob; for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
+
+drills: $(DEV)  ## the drills in full: faults of every kind under load (DRILLS="d4_replay d8_nonces" for some of them)
+	@set -e; for each in $(or $(DRILLS),$(basename $(notdir $(wildcard tests/drills/d[0-9]*.py)))); do \
+	  echo "== $$each"; $(BIN)/python -m tests.drills.$$each; done
 
 fuzz:  ## the fuzz targets (TARGETS="jws bundle" for some of them, SECONDS_EACH=600, JOBS=2)
 	@tools/fuzz_venv.sh

@@ -25,7 +25,7 @@ from wimse.profiles.http_signature import SignatureSettings
 from wimse.profiles.proof_token import ProofTokenSettings
 from wimse.servers.asgi import WimseMiddleware
 from wimse.sources import JWKSSettings
-from wimse.stores import MemoryReplayStore, SpoolSettings
+from wimse.stores import MemoryReplayStore, RedisReplaySettings, SpoolSettings, SQLiteReplaySettings
 from wimse.workload_api import ServerSettings, SourceSettings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -133,6 +133,8 @@ def test_the_page_of_the_command_line_is_what_the_commands_say() -> None:
         SourceSettings,
         SpoolSettings,
         JWKSSettings,
+        RedisReplaySettings,
+        SQLiteReplaySettings,
     ],
 )
 def test_every_limit_is_on_its_page(settings: type) -> None:

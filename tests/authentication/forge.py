@@ -278,7 +278,7 @@ def entrance(
     return Authenticator(
         bundles=DOMAIN.bundles if bundles is None else bundles,
         audience=audience,
-        replay=MemoryReplayStore() if replay is None else replay,
+        replay=MemoryReplayStore(since=0) if replay is None else replay,
         policy=policy,
         settings=settings,
         token_settings=token_settings,

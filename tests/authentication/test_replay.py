@@ -81,7 +81,7 @@ def twin_of(member: str) -> str:
 
 def test_servers_that_share_a_store_share_what_they_have_seen(authenticate: Authenticate) -> None:
     """RP-03: without sharing a replay to the other one succeeds, which the store's docstring says."""
-    shared = MemoryReplayStore()
+    shared = MemoryReplayStore(since=0)
     request = forge_request()
     assert authenticate(entrance(replay=shared), request, CONTENT, NOW).identity == CALLER.identity
     assert reason_of(authenticate, entrance(replay=shared), request, CONTENT, NOW) is Reason.REPLAYED
@@ -100,7 +100,7 @@ def test_the_number_of_a_wit_is_not_against_replay(authenticate: Authenticate) -
 
 def test_a_failed_verification_does_not_burn_the_nonce(authenticate: Authenticate) -> None:
     """RP-07, RP-09, HS-20: not for a bad WIT, signature, digest or audience."""
-    store = MemoryReplayStore()
+    store = MemoryReplayStore(since=0)
     server = entrance(replay=store)
     good = forge_request()
     expired = forge_wit(wit_claims(exp=NOW - 100, iat=NOW - 200))
@@ -155,7 +155,7 @@ def test_a_replay_is_refused_until_the_message_is_too_old(authenticate: Authenti
 
 def test_a_full_store_accepts_nothing_new(authenticate: Authenticate) -> None:
     """RP-10, RP-12: closed, 503; what was seen is still known, and it opens again when they have expired."""
-    server = entrance(replay=MemoryReplayStore(max_entries=2))
+    server = entrance(replay=MemoryReplayStore(max_entries=2, since=0))
     requests = [forge_request(parameters=request_parameters(nonce=f"number-{number}")) for number in range(3)]
     for request in requests[:2]:
         authenticate(server, request, CONTENT, NOW)
@@ -173,7 +173,7 @@ def test_a_full_store_accepts_nothing_new(authenticate: Authenticate) -> None:
 
 def test_a_clock_that_jumps_ahead_and_back_opens_no_window(authenticate: Authenticate) -> None:
     """TM-13, RP-10: what was forgotten while it was ahead is not accepted again when it is back."""
-    store = MemoryReplayStore()
+    store = MemoryReplayStore(since=0)
     server, request = entrance(replay=store), forge_request()
     authenticate(server, request, CONTENT, NOW)
     ahead = NOW + 200
@@ -218,7 +218,7 @@ class AwaitedStore:
     """A store behind a network: others run before and after the claim."""
 
     def __init__(self) -> None:
-        self._store = MemoryReplayStore()
+        self._store = MemoryReplayStore(since=0)
 
     async def claim(self, key: bytes, until: int, now: int) -> bool:
         await asyncio.sleep(0)

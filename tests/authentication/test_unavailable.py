@@ -184,7 +184,7 @@ def test_an_empty_bundle_distrusts_everybody(authenticate: Authenticate) -> None
 GOOD: dict[str, Any] = {
     "bundles": DOMAIN.bundles,
     "audience": AUDIENCE,
-    "replay": MemoryReplayStore(),
+    "replay": MemoryReplayStore(since=0),
     "policy": any_trusted,
 }
 

@@ -74,7 +74,7 @@ class Exchange:
         entrance = Authenticator(
             bundles=self.domain.bundles,
             audience=AUDIENCE,
-            replay=MemoryReplayStore(),
+            replay=MemoryReplayStore(since=0),
             policy=any_trusted,
             revision=revision,
         )

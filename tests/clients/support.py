@@ -150,7 +150,7 @@ def authenticated(recorded: Recorded, origin: str) -> Any:
     judge = Authenticator(
         bundles=DOMAIN.bundles,
         audience=ExactAudience(origin + path),
-        replay=MemoryReplayStore(),
+        replay=MemoryReplayStore(since=0),
         policy=any_trusted,
     )
     return judge, request, judge.authenticate(request, recorded.content, now=int(time.time()))

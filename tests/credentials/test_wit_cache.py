@@ -47,7 +47,11 @@ class Trusting:
 
 def entrance(trusting: Trusting, settings: TokenSettings | None = None) -> Authenticator:
     return Authenticator(
-        bundles=trusting, audience=AUDIENCE, replay=MemoryReplayStore(), policy=any_trusted, token_settings=settings
+        bundles=trusting,
+        audience=AUDIENCE,
+        replay=MemoryReplayStore(since=0),
+        policy=any_trusted,
+        token_settings=settings,
     )
 
 

@@ -392,7 +392,7 @@ def test_a_client_has_response_revisions_each_once(responses: tuple[Revision, ..
 def test_what_it_does_not_protect_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     """Once for each entrance and each client, when it is configured and not with each message."""
     with caplog.at_level(logging.WARNING, logger="wimse.authentication"):
-        server: Authenticator = entrance(revision=(REVISION_07, COFIDE_POC), replay=MemoryReplayStore())
+        server: Authenticator = entrance(revision=(REVISION_07, COFIDE_POC), replay=MemoryReplayStore(since=0))
         server.authenticate(go_request(), CONTENT, now=NOW)
         assert [record.getMessage() for record in caplog.records] == [COFIDE_POC.warning]
         caplog.clear()

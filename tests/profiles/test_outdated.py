@@ -41,7 +41,7 @@ def judge(case: dict[str, Any], revision: Revision) -> object:
         server = Authenticator(
             bundles=DOMAIN.bundles,
             audience="http://localhost:8080",
-            replay=MemoryReplayStore(),
+            replay=MemoryReplayStore(since=0),
             policy=any_trusted,
             revision=revision,
         )

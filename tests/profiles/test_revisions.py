@@ -66,7 +66,11 @@ def signed(revision: Revision) -> Request:
 
 def judge(request: Request, content: bytes, revision: Revision) -> str:
     entrance = Authenticator(
-        bundles=DOMAIN.bundles, audience=AUDIENCE, replay=MemoryReplayStore(), policy=any_trusted, revision=revision
+        bundles=DOMAIN.bundles,
+        audience=AUDIENCE,
+        replay=MemoryReplayStore(since=0),
+        policy=any_trusted,
+        revision=revision,
     )
     return entrance.authenticate(request, content, now=NOW).revision
 

@@ -46,7 +46,7 @@ def authenticator(*, policy: Policy | None = None, replay: Any = None, bundles: 
     return Authenticator(
         bundles=DOMAIN.bundles if bundles is None else bundles,
         audience=TargetAudience(ORIGIN),
-        replay=replay or MemoryReplayStore(),
+        replay=replay or MemoryReplayStore(since=0),
         policy=policy or member_of(DOMAIN.trust_domain),
     )
 

@@ -32,7 +32,7 @@ def unavailable(store: MemoryReplayStore, number: int, until: int, now: int) -> 
 
 def test_a_key_is_claimed_once() -> None:
     """RP-01."""
-    store = MemoryReplayStore()
+    store = MemoryReplayStore(since=0)
     assert store.claim(key(1), NOW + 90, NOW) is True
     for now in (NOW, NOW + 1, NOW + 89):
         assert store.claim(key(1), NOW + 90, now) is False
@@ -43,7 +43,7 @@ def test_a_key_is_claimed_once() -> None:
 @pytest.mark.parametrize("others", [0, 1, 2, 50])
 def test_a_key_is_known_until_the_last_second(others: int) -> None:
     """RP-11: also when others have come and gone meanwhile, with longer and shorter lives."""
-    store = MemoryReplayStore()
+    store = MemoryReplayStore(since=0)
     store.claim(key(0), NOW + 90, NOW)
     for number in range(1, others + 1):
         now = NOW + number
@@ -53,7 +53,7 @@ def test_a_key_is_known_until_the_last_second(others: int) -> None:
 
 def test_a_key_with_a_long_life_is_not_dropped_with_those_of_short_ones() -> None:
     """RP-11, HS-24: a generation lives as long as the longest of it."""
-    store = MemoryReplayStore()
+    store = MemoryReplayStore(since=0)
     store.claim(key(1), NOW + 1, NOW)
     store.claim(key(0), NOW + 90, NOW)
     store.claim(key(2), NOW + 2, NOW)
@@ -64,7 +64,7 @@ def test_a_key_with_a_long_life_is_not_dropped_with_those_of_short_ones() -> Non
 
 def test_what_has_expired_is_forgotten() -> None:
     """RP-07, RP-10: space is bounded by two lives' worth of claims."""
-    store = MemoryReplayStore()
+    store = MemoryReplayStore(since=0)
     for number in range(10_000):
         assert store.claim(key(number), NOW + number + LIFE, NOW + number) is True
         assert len(store) <= 2 * LIFE + 2
@@ -72,7 +72,7 @@ def test_what_has_expired_is_forgotten() -> None:
 
 def test_a_full_store_fails_closed() -> None:
     """RP-10, RP-12."""
-    store = MemoryReplayStore(max_entries=2)
+    store = MemoryReplayStore(max_entries=2, since=0)
     assert store.claim(key(1), NOW + 90, NOW)
     assert store.claim(key(2), NOW + 90, NOW)
     unavailable(store, 3, NOW + 90, NOW)
@@ -82,7 +82,7 @@ def test_a_full_store_fails_closed() -> None:
 
 
 def test_a_full_store_opens_again_when_its_keys_have_expired() -> None:
-    store = MemoryReplayStore(max_entries=2)
+    store = MemoryReplayStore(max_entries=2, since=0)
     for number in (1, 2):
         store.claim(key(number), NOW + 90, NOW)
     assert store.claim(key(3), NOW + 180, NOW + 90) is True
@@ -90,7 +90,7 @@ def test_a_full_store_opens_again_when_its_keys_have_expired() -> None:
 
 def test_a_clock_that_jumped_ahead_and_came_back_is_no_second_chance() -> None:
     """TM-13: what may have been dropped is neither a yes nor a no."""
-    store = MemoryReplayStore()
+    store = MemoryReplayStore(since=0)
     assert store.claim(key(1), NOW + 90, NOW)
     for number in (2, 3, 4):
         assert store.claim(key(number), NOW + 10_000 + number * 100, NOW + 9_000 + number * 100)
@@ -100,7 +100,7 @@ def test_a_clock_that_jumped_ahead_and_came_back_is_no_second_chance() -> None:
 
 
 def test_a_clock_that_went_back_a_little_does_not_matter() -> None:
-    store = MemoryReplayStore()
+    store = MemoryReplayStore(since=0)
     assert store.claim(key(1), NOW + 90, NOW)
     assert store.claim(key(2), NOW + 80, NOW - 10) is True
     assert store.claim(key(1), NOW + 90, NOW - 10) is False
@@ -122,7 +122,7 @@ class YieldingKey(bytes):
 def test_of_a_hundred_threads_one_claims_a_key() -> None:
     """RP-02: the look and the claim are one step."""
     for number in range(10):
-        store, start = MemoryReplayStore(), Barrier(100)
+        store, start = MemoryReplayStore(since=0), Barrier(100)
 
         def attempt(_: int, store: MemoryReplayStore = store, start: Barrier = start, number: int = number) -> bool:
             start.wait()
@@ -136,7 +136,7 @@ def test_of_a_hundred_threads_one_claims_a_key() -> None:
 @pytest.mark.parametrize("size", [0, -1])
 def test_a_store_for_nothing_is_refused(size: int) -> None:
     with pytest.raises(ConfigurationError):
-        MemoryReplayStore(max_entries=size)
+        MemoryReplayStore(max_entries=size, since=0)
 
 
 class Claims(RuleBasedStateMachine):
@@ -147,7 +147,7 @@ class Claims(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.store = MemoryReplayStore(max_entries=30)
+        self.store = MemoryReplayStore(max_entries=30, since=0)
         self.now = NOW
         self.furthest = NOW
         self.messages: list[int] = []
@@ -204,7 +204,7 @@ class SteadyClaims(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.store = MemoryReplayStore()
+        self.store = MemoryReplayStore(since=0)
         self.now = NOW
         self.known: dict[int, int] = {}
         self.new = 0

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from wimse.authentication.client import ClientAuthenticator
 from wimse.authentication.coexistence import BearerPolicy, Presented, bearer_of
-from wimse.authentication.needs import BundleLookup, ClaimNonce, NeedBundle, ReplayStore
+from wimse.authentication.events import Decision, Observer, Outcome, Role
+from wimse.authentication.needs import BundleLookup, NeedBundle
 from wimse.authentication.proofs import AnyRevision
+from wimse.authentication.replay import (
+    ClaimNonce,
+    LaxReplayStore,
+    ReplayKey,
+    ReplayStore,
+    nonce_alone,
+    nonce_of_key,
+)
 from wimse.authentication.result import AuthenticatedWorkload
 from wimse.authentication.rules import (
     AudienceFunction,
@@ -32,12 +41,18 @@ __all__ = [
     "BundleLookup",
     "ClaimNonce",
     "ClientAuthenticator",
+    "Decision",
     "ExactAudience",
+    "LaxReplayStore",
     "NeedBundle",
+    "Observer",
+    "Outcome",
     "PeerRule",
     "Policy",
     "Presented",
+    "ReplayKey",
     "ReplayStore",
+    "Role",
     "ServerTable",
     "TargetAudience",
     "any_trusted",
@@ -45,5 +60,7 @@ __all__ = [
     "exactly",
     "expect",
     "member_of",
+    "nonce_alone",
+    "nonce_of_key",
     "server_by_url",
 ]

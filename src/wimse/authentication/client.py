@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 
+from wimse.authentication.events import Observer, Role, Trace, watch
 from wimse.authentication.needs import BundleLookup, answer_with, answer_with_async, bundle_lookup, require
 from wimse.authentication.proofs import AnyRevision, first_that_fits, warn_of
 from wimse.authentication.result import MADE_BY_AUTHENTICATION, AuthenticatedWorkload
@@ -61,6 +62,8 @@ class ClientAuthenticator:
         proof_settings: ProofTokenSettings | None = None,
         token_settings: TokenSettings | None = None,
         limits: Limits = DEFAULT_LIMITS,
+        observer: Observer | None = None,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         """Put it together.
 
@@ -80,6 +83,8 @@ class ClientAuthenticator:
             proof_settings: the life of proof tokens, and which further tokens they bind.
             token_settings: leeway and longest life of WITs.
             limits: how much of a message is read.
+            observer: called with each decision over a response; see `wimse.authentication.events`.
+            clock: for the times in it, such as `time.monotonic`; without one none are taken.
 
         Raises:
             ConfigurationError: without a source or a rule for servers, for bundles that are a mapping of none, for no
@@ -107,6 +112,7 @@ class ClientAuthenticator:
             each.name: SignatureRules(each, self._settings, limits, of_request=False)
             for each in self._response_revisions
         }
+        self._watch = watch(Role.RESPONSE, observer, clock)
 
     def sign(self, request: Request, content: bytes, *, now: int, nonce: str) -> SignedRequest:
         """Sign a request, or put a proof token into it, anew for each time that it is sent.
@@ -177,15 +183,22 @@ class ClientAuthenticator:
         self, response: Response, content: bytes, sent: SignedRequest, *, now: int
     ) -> Flow[AuthenticatedWorkload | None]:
         """The steps, as a generator that yields `NeedBundle`; arguments as `verify_response`."""
+        trace = Trace()
+        steps = self._explained(response, content, sent, now, trace)
+        return (yield from (steps if self._watch is None else self._watch.over(steps, trace)))
+
+    def _explained(
+        self, response: Response, content: bytes, sent: SignedRequest, now: int, trace: Trace
+    ) -> Flow[AuthenticatedWorkload | None]:
         if isinstance(self._revision, ProofRevision):
             return None  # nothing of a response is looked at, and so nobody is said to have sent it
         try:
-            return (yield from self._steps(response, content, sent, now))
+            return (yield from self._steps(response, content, sent, now, trace))
         except Refused as refused:
             raise explained(refused, response, self._limits) from None
 
     def _steps(
-        self, response: Response, content: bytes, sent: SignedRequest, now: int
+        self, response: Response, content: bytes, sent: SignedRequest, now: int, trace: Trace
     ) -> Flow[AuthenticatedWorkload | None]:
         if not any(has_profile_signature(response, each, self._limits) for each in self._response_revisions):
             # §3.4: unsigned is refused where a signature was asked for, and accepted where it was not: somebody on
@@ -201,6 +214,7 @@ class ClientAuthenticator:
         signature = finish()
         check_request_nonce(signature, sent, revision)
         check_content_digest(response.fields, content, limits=self._limits)
+        trace.identity = wit.identity
         if self._server(sent.request, wit.identity) is not True:
             raise Refused(Reason.IDENTITY_UNEXPECTED, "another workload answered than the one that was called")
         return AuthenticatedWorkload(wit, signature, revision.name, _made_by=MADE_BY_AUTHENTICATION)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from inspect import isawaitable
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
+from wimse.authentication.replay import ClaimNonce, ReplayStore, check_since, failed
 from wimse.credentials import TrustBundle, TrustDomain, WorkloadSource
 from wimse.errors import ConfigurationError, Reason, Unavailable, WimseError
 
@@ -21,32 +22,6 @@ class NeedBundle:
     """The trust bundle of this domain is needed. The answer is a `TrustBundle`, or None when it is not trusted."""
 
     trust_domain: TrustDomain
-
-
-@dataclass(frozen=True, slots=True)
-class ClaimNonce:
-    """This nonce is to be claimed. The answer is True for whoever claims it first, else False.
-
-    Attributes:
-        key: the SHA-256 of the nonce; the sender is not part of it (http-signature-07, nonces).
-        until: seconds since 1970; from then on the message is refused for its age.
-        now: seconds since 1970.
-    """
-
-    key: bytes
-    until: int
-    now: int
-
-
-class ReplayStore(Protocol):
-    """Remembers nonces. Claims must be atomic: of any number at once exactly one gets True."""
-
-    def claim(self, key: bytes, until: int, now: int) -> bool | Awaitable[bool]:
-        """Claim `key` until `until`; both times in seconds since 1970.
-
-        Raises:
-            Unavailable: `replay_store_unavailable` when it can neither be claimed nor be known.
-        """
 
 
 def require(needed: Mapping[str, object], what: str) -> None:
@@ -85,11 +60,14 @@ def _answer(lookup: BundleLookup, replay: ReplayStore | None, need: NeedBundle |
     try:
         if isinstance(need, NeedBundle):
             return lookup(need.trust_domain)
-        return None if replay is None else replay.claim(need.key, need.until, need.now)
-    except WimseError:
-        raise
-    except Exception as error:
-        raise _unavailable(need) from error
+        if replay is None:
+            return None
+        reply = replay.claim(need.key, need.until, need.now)
+        if reply is True:
+            check_since(replay, need)
+        return reply
+    except Exception as error:  # noqa: BLE001 - an error with a reason comes out as it is
+        return _failed(replay, need, error)
 
 
 def answer_with(lookup: BundleLookup, replay: ReplayStore | None) -> Callable[[Any], Any]:
@@ -118,17 +96,20 @@ def answer_with_async(lookup: BundleLookup, replay: ReplayStore | None) -> Calla
         if not isawaitable(reply):
             return reply
         try:
-            return await reply
-        except WimseError:
-            raise
-        except Exception as error:
-            raise _unavailable(need) from error
+            reply = await reply
+            if reply is True and isinstance(need, ClaimNonce) and replay is not None:
+                check_since(replay, need)
+            return reply
+        except Exception as error:  # noqa: BLE001 - an error with a reason comes out as it is
+            return _failed(replay, need, error)
 
     return awaited
 
 
-def _unavailable(need: NeedBundle | ClaimNonce) -> Unavailable:
-    """The error for a need that could not be answered."""
-    if isinstance(need, NeedBundle):
-        return Unavailable(Reason.TRUST_UNAVAILABLE, "the trust bundle cannot be had now")
-    return Unavailable(Reason.REPLAY_STORE_UNAVAILABLE, "the replay store cannot be reached now")
+def _failed(replay: ReplayStore | None, need: NeedBundle | ClaimNonce, error: Exception) -> bool:
+    """What a need that could not be answered comes to."""
+    if isinstance(need, ClaimNonce):
+        return failed(replay, error)
+    if isinstance(error, WimseError):
+        raise error
+    raise Unavailable(Reason.TRUST_UNAVAILABLE, "the trust bundle cannot be had now") from error

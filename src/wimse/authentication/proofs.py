@@ -60,6 +60,7 @@ class Proven(NamedTuple):
         audience: for whom it is; None where the revision has none and the request names none.
         nonce: what makes it unique.
         expires_at: when it ends, in seconds since 1970, without leeway.
+        created_at: when it was made, as it says, in seconds since 1970; None where it does not say.
     """
 
     proof: Proof
@@ -67,6 +68,7 @@ class Proven(NamedTuple):
     audience: str | None
     nonce: str
     expires_at: int
+    created_at: int | None = None
 
 
 class Judge(Protocol):
@@ -163,13 +165,13 @@ class SignatureJudge:
     def _proven(self, signature: VerifiedSignature, request: Request, content: bytes) -> Proven:
         check_content_digest(request.fields, content, limits=self._limits)
         parameters = signature.parameters
-        expires = parameters["expires"]
-        if not isinstance(expires, int):
-            raise Refused(Reason.PARAMETER_TYPE, "expires is not an Integer")
+        created, expires = parameters["created"], parameters["expires"]
+        if not isinstance(created, int) or not isinstance(expires, int):
+            raise Refused(Reason.PARAMETER_TYPE, "created or expires is not an Integer")
         # Also where the revision does not ask for it: who is named and is not us is not answered.
         audience = parameters.get(AUDIENCE)
         named = None if audience is None else str(audience)
-        return Proven(signature, self.name, named, str(parameters["nonce"]), expires)
+        return Proven(signature, self.name, named, str(parameters["nonce"]), expires, created)
 
     def response_must_be_signed(self, proof: Proof) -> bool:
         """Whether it has wimse-sign-response (§3.2)."""

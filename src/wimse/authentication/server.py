@@ -12,14 +12,12 @@ The order, and nothing of a later step before all earlier ones are done:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from hashlib import sha256
+from collections.abc import Callable, Iterable, Mapping
 
+from wimse.authentication.events import Observer, Role, Trace, watch
 from wimse.authentication.needs import (
     BundleLookup,
-    ClaimNonce,
     NeedBundle,
-    ReplayStore,
     answer_with,
     answer_with_async,
     bundle_lookup,
@@ -34,6 +32,7 @@ from wimse.authentication.proofs import (
     check_meant,
     judges_of,
 )
+from wimse.authentication.replay import ClaimNonce, ReplayKey, ReplayStore, nonce_alone
 from wimse.authentication.result import MADE_BY_AUTHENTICATION, AuthenticatedWorkload
 from wimse.authentication.rules import AudienceFunction, AudienceRule, ExactAudience, Policy, audience_rule
 from wimse.credentials import (
@@ -66,10 +65,13 @@ class Authenticator:
         replay: ReplayStore,
         policy: Policy,
         revision: AnyRevision | Iterable[AnyRevision] = REVISION_07,
+        replay_key: ReplayKey = nonce_alone,
         settings: SignatureSettings | None = None,
         proof_settings: ProofTokenSettings | None = None,
         token_settings: TokenSettings | None = None,
         limits: Limits = DEFAULT_LIMITS,
+        observer: Observer | None = None,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         """Put the entrance together.
 
@@ -80,10 +82,13 @@ class Authenticator:
             policy: which workloads may call.
             revision: of the profile, or several, of which a request must satisfy one completely. They are tried in
                 this order, before cryptography: the first that fits is the one that counts.
+            replay_key: what is remembered of a message: `nonce_alone`, as the draft says, or `nonce_of_key`.
             settings: times and sizes of signatures.
             proof_settings: times and sizes of proof tokens, and which further tokens they bind.
             token_settings: leeway and longest life of WITs.
             limits: how much of a message is read.
+            observer: called with each decision; see `wimse.authentication.events`.
+            clock: for the times in it, such as `time.monotonic`; without one none are taken.
 
         Raises:
             ConfigurationError: when bundles, audience, replay store or policy are missing, or there is no revision, or
@@ -94,6 +99,7 @@ class Authenticator:
         self._lookup = bundle_lookup(bundles)
         self._audience = audience_rule(audience)
         self._replay = replay
+        self._replay_key = replay_key
         self._policy = policy
         self._settings = settings or SignatureSettings()
         self._proof_settings = proof_settings or ProofTokenSettings()
@@ -108,6 +114,7 @@ class Authenticator:
         self._token_settings = token_settings or TokenSettings()
         self._limits = limits
         self._known = VerifiedWITCache(self._token_settings.max_cached_tokens)
+        self._watch = watch(Role.REQUEST, observer, clock)
 
     def authenticate(self, request: Request, content: bytes, *, now: int) -> AuthenticatedWorkload:
         """Say who sent the request; with bundles and a replay store that answer at once.
@@ -131,12 +138,9 @@ class Authenticator:
         """The steps, as a generator that yields `NeedBundle` and `ClaimNonce`; arguments as `authenticate`."""
         # Every decision ends here, whoever drives it: with what `_steps` returns, or with the error that it raises,
         # errors of bundles and of the replay store among them.
-        try:
-            return (yield from self._steps(request, content, now))
-        except Refused as refused:
-            named = explained(refused, request, self._limits)
-            self._challenge(named, request)
-            raise named from None
+        trace = Trace()
+        steps = self._explained(request, content, now, trace)
+        return (yield from (steps if self._watch is None else self._watch.over(steps, trace)))
 
     def check_head(self, request: Request) -> None:
         """Refuse what needs no content to be refused, before any is asked for (RFC 9110 §10.1.1).
@@ -153,6 +157,8 @@ class Authenticator:
             check_meant(self._judges, request)
         except Refused as refused:
             self._challenge(refused, request)
+            if self._watch is not None:
+                self._watch.refused_at_once(refused)
             raise
 
     def _challenge(self, refused: Refused, request: Request) -> None:
@@ -161,7 +167,15 @@ class Authenticator:
         if refused.reason_class is not ReasonClass.DIGEST and refused.http_status == 400:
             refused.challenge = challenge_for(self._judges, request)
 
-    def _steps(self, request: Request, content: bytes, now: int) -> Flow[AuthenticatedWorkload]:
+    def _explained(self, request: Request, content: bytes, now: int, trace: Trace) -> Flow[AuthenticatedWorkload]:
+        try:
+            return (yield from self._steps(request, content, now, trace))
+        except Refused as refused:
+            named = explained(refused, request, self._limits)
+            self._challenge(named, request)
+            raise named from None
+
+    def _steps(self, request: Request, content: bytes, now: int, trace: Trace) -> Flow[AuthenticatedWorkload]:
         wit = yield from verified_wit(request.fields, now, self._token_settings, self._known)  # 1
         if self._only_judge is not None:
             proven = self._only_judge.verify(request, content, wit, now)  # 2, 3
@@ -169,9 +183,11 @@ class Authenticator:
             proven = begin_with(self._judges, request, content, wit, now)()
         if proven.audience is not None and not self._audience.accepts(proven.audience, request):  # 4
             raise Refused(Reason.AUDIENCE_MISMATCH, "the request is meant for another recipient")
-        key = sha256(proven.nonce.encode("utf-8")).digest()
-        if (yield ClaimNonce(key, proven.expires_at + self._leeway_seconds, now)) is not True:  # 5
+        key = self._replay_key(proven.nonce, wit)
+        claim = ClaimNonce(key, proven.expires_at + self._leeway_seconds, now, proven.created_at)
+        if (yield claim) is not True:  # 5
             raise Refused(Reason.REPLAYED, "a message with this nonce was seen before")
+        trace.identity = wit.identity
         if self._policy(wit.identity) is not True:  # 6
             raise Refused(Reason.IDENTITY_NOT_ALLOWED, "this workload may not call")
         return AuthenticatedWorkload(wit, proven.proof, proven.revision, _made_by=MADE_BY_AUTHENTICATION)

@@ -108,7 +108,7 @@ def _sender(
         # Without a name of ours, a request that names somebody is for another recipient.
         bundles=bundles,
         audience=audiences or (lambda _, __: False),
-        replay=MemoryReplayStore(),
+        replay=MemoryReplayStore(since=0),
         policy=any_trusted,
         revision=revision,
     )

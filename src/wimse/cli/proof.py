@@ -102,7 +102,7 @@ def _entrance(
         return Authenticator(
             bundles=bundles,
             audience=audiences,
-            replay=MemoryReplayStore(),
+            replay=MemoryReplayStore(since=0),
             policy=any_trusted,
             revision=revision,
             proof_settings=ProofTokenSettings(context_fields=tuple(name.lower() for name in context_fields)),

@@ -3,6 +3,17 @@
 from __future__ import annotations
 
 from wimse.stores.memory import MemoryReplayStore
+from wimse.stores.redis import AsyncRedisReplayStore, RedisReplaySettings, RedisReplayStore
 from wimse.stores.spool import Spool, SpoolSettings
+from wimse.stores.sqlite import SQLiteReplaySettings, SQLiteReplayStore
 
-__all__ = ["MemoryReplayStore", "Spool", "SpoolSettings"]
+__all__ = [
+    "AsyncRedisReplayStore",
+    "MemoryReplayStore",
+    "RedisReplaySettings",
+    "RedisReplayStore",
+    "SQLiteReplaySettings",
+    "SQLiteReplayStore",
+    "Spool",
+    "SpoolSettings",
+]

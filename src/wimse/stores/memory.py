@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from threading import Lock
 
 from wimse.errors import ConfigurationError, Reason, Unavailable
@@ -16,21 +17,26 @@ class MemoryReplayStore:
     one takes its place. So a nonce is kept at least until its message has expired, and at most about twice as long,
     with no clean-up of single entries.
 
-    Other processes know nothing of it: behind several workers a replay can reach another one; and it forgets at a
-    restart. Both are open for the life of a signature, which is a reason to keep that short.
+    Other processes know nothing of it: behind several workers a replay can reach another one for the life of a
+    signature. After a restart it does not know what was seen before: `since` says when it began, and what was signed
+    earlier is refused. The cost: a message that was on its way while the process started gets a 503.
     """
 
-    def __init__(self, *, max_entries: int = 1_000_000) -> None:
+    def __init__(self, *, max_entries: int = 1_000_000, since: int | None = None) -> None:
         """Make an empty store.
 
         Args:
             max_entries: nonces held at most; about 100 bytes each. When it is full it fails closed.
+            since: what was signed before this time, in seconds since 1970, is not accepted. None is now. A later time,
+                now + leeway + 1, also refuses what senders with a clock ahead of ours signed; 0 refuses nothing, for
+                messages of the past.
 
         Raises:
             ConfigurationError: when `max_entries` is below 1.
         """
         if max_entries < 1:
             raise ConfigurationError("max_entries must be at least 1")
+        self.since = int(time.time()) if since is None else since
         self._max_entries = max_entries
         self._lock = Lock()
         self._young: set[bytes] = set()

@@ -71,7 +71,7 @@ def entrance(
     return Authenticator(
         bundles=DOMAIN.bundles,
         audience=audience,
-        replay=MemoryReplayStore() if replay is None else replay,
+        replay=MemoryReplayStore(since=0) if replay is None else replay,
         policy=policy,
         revision=revision,
         settings=settings,
@@ -182,7 +182,7 @@ def test_an_audience_that_no_proof_can_have_is_not_configured(audience: str) -> 
 @EACH
 def test_a_proof_is_good_once(authenticate: Authenticate, revision: ProofRevision) -> None:
     """WP-07, WPTC-22, WPTC-27: also with another target and content, which it does not cover."""
-    store, request = MemoryReplayStore(), prove(revision=revision)
+    store, request = MemoryReplayStore(since=0), prove(revision=revision)
     authenticate(entrance(revision, replay=store), request, CONTENT, NOW)
     for again in (request, replace(request, method="DELETE", target="/orders/7")):
         assert reason_of(authenticate, entrance(revision, replay=store), again, b"", NOW + 1) is Reason.REPLAYED
@@ -190,7 +190,7 @@ def test_a_proof_is_good_once(authenticate: Authenticate, revision: ProofRevisio
 
 def test_a_jti_counts_for_its_sender() -> None:
     """WP-07, WPTC-27."""
-    store = MemoryReplayStore()
+    store = MemoryReplayStore(since=0)
     for credential in (CALLER, OTHER):
         entrance(replay=store).authenticate(prove(credential=credential), CONTENT, now=NOW)
 
@@ -263,7 +263,7 @@ def test_how_a_refusal_is_answered(revision: ProofRevision, spoil: Callable[[Req
 
 def test_other_answers_have_their_own_status() -> None:
     """WPTC-38."""
-    store = MemoryReplayStore()
+    store = MemoryReplayStore(since=0)
     server = entrance(replay=store)
     server.authenticate(prove(), CONTENT, now=NOW)
     with pytest.raises(Refused) as caught:

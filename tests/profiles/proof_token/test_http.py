@@ -44,7 +44,7 @@ def authenticator(
     return Authenticator(
         bundles=DOMAIN.bundles,
         audience=TargetAudience(ORIGIN),
-        replay=MemoryReplayStore(),
+        replay=MemoryReplayStore(since=0),
         policy=policy,
         revision=revision,
         proof_settings=proof_settings,
