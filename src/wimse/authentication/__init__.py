@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from wimse.authentication.client import ClientAuthenticator
+from wimse.authentication.matchers import AnyOf, PathTemplate
 from wimse.authentication.needs import BundleLookup, ClaimNonce, NeedBundle, ReplayStore
 from wimse.authentication.result import AuthenticatedWorkload
 from wimse.authentication.rules import (
@@ -19,6 +20,7 @@ from wimse.authentication.rules import (
 from wimse.authentication.server import Authenticator
 
 __all__ = [
+    "AnyOf",
     "AudienceRule",
     "AuthenticatedWorkload",
     "Authenticator",
@@ -27,6 +29,7 @@ __all__ = [
     "ClientAuthenticator",
     "ExactAudience",
     "NeedBundle",
+    "PathTemplate",
     "PeerRule",
     "Policy",
     "ReplayStore",
