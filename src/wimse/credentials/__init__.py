@@ -13,6 +13,7 @@ from wimse.credentials.jwt_svid import VerifiedJWTSVID, issue_jwt_svid, jwt_svid
 from wimse.credentials.wit import WIT_FIELD, WIT_TYPE, UnverifiedWIT, VerifiedWIT, issue_wit, verify_wit
 from wimse.credentials.wit_cache import KnownWIT, VerifiedWITCache
 from wimse.credentials.workload import WorkloadCredential, WorkloadSnapshot, WorkloadSource
+from wimse.credentials.x509_credential import X509Credential, X509Snapshot, X509Source
 from wimse.credentials.x509_svid import issue_x509_authority, issue_x509_svid
 from wimse.credentials.x509_verification import (
     CertificatePurpose,
@@ -45,7 +46,10 @@ __all__ = [
     "WorkloadIdentifier",
     "WorkloadSnapshot",
     "WorkloadSource",
+    "X509Credential",
     "X509Settings",
+    "X509Snapshot",
+    "X509Source",
     "issue_jwt_svid",
     "issue_wit",
     "issue_x509_authority",
