@@ -16,7 +16,7 @@ from typing import Any, Final, cast
 from wimse.authentication import Policy
 from wimse.credentials import CertificatePurpose, TrustBundles, WorkloadIdentifier, X509Snapshot, X509Source
 from wimse.errors import ConfigurationError, Reason, Unavailable, WimseError
-from wimse.tls.handshake import NoCredential, PeerRules, WorkloadSSLObject, WorkloadSSLSocket
+from wimse.tls.handshake import PeerRules, WorkloadSSLObject, WorkloadSSLSocket
 from wimse.tls.key_files import as_file
 from wimse.tls.rules import ServerRule
 from wimse.tls.settings import TLSSettings
@@ -30,6 +30,7 @@ class _Fixed(ssl.SSLContext):
     """The context of one snapshot."""
 
     peer_rules: PeerRules
+    unavailable: WimseError | None = None
 
 
 class WorkloadTLSContext(ssl.SSLContext):
@@ -50,14 +51,15 @@ class WorkloadTLSContext(ssl.SSLContext):
     def wrap_socket(self, *args: Any, **options: Any) -> Any:
         """As `ssl.SSLContext.wrap_socket`, with the newest credential.
 
-        Raises:
+        Raises, as the handshake itself does:
             NoCredential: when the source has no credential now.
+            PeerRefused: when the peer is not who it has to be.
         """
         server = options.get("server_side", args[1] if len(args) > 1 else False)
         return self._newest(server_side=server).wrap_socket(*args, **options)
 
     def wrap_bio(self, *args: Any, **options: Any) -> Any:
-        """As `ssl.SSLContext.wrap_bio`, with the newest credential; raises as `wrap_socket`."""
+        """As `ssl.SSLContext.wrap_bio`, with the newest credential; its handshake raises as `wrap_socket`."""
         server = options.get("server_side", args[2] if len(args) > 2 else False)
         return self._newest(server_side=server).wrap_bio(*args, **options)
 
@@ -85,8 +87,8 @@ class WorkloadTLSContext(ssl.SSLContext):
                 snapshot.credential.check_usable(int(time.time()))
             elif server_side:
                 raise Unavailable(Reason.CREDENTIAL_UNAVAILABLE, "a server needs a certificate, and there is none")
-        except WimseError as error:  # a library that makes a connection expects errors of TLS here
-            raise NoCredential(error) from error
+        except WimseError as error:
+            return _without_credential(error, server_side=server_side)
         with self._building:
             if self._current is None or self._current[0] != snapshot:
                 self._current = snapshot, self._build(snapshot, server_side=server_side)
@@ -176,6 +178,16 @@ def _made(
     held._source, held._settings, held._rules = source, settings, rules  # noqa: SLF001 - made here, and nowhere else
     held._dns_names, held._alpn, held._current = dns_names, [], None  # noqa: SLF001
     held._building = threading.Lock()  # noqa: SLF001
+    return context
+
+
+def _without_credential(error: WimseError, *, server_side: bool) -> _Fixed:
+    # Not an exception here: libraries expect those of a handshake, and leave sockets open for others.
+    context = _Fixed(ssl.PROTOCOL_TLS_SERVER if server_side else ssl.PROTOCOL_TLS_CLIENT)
+    context.sslobject_class = WorkloadSSLObject
+    context.sslsocket_class = WorkloadSSLSocket
+    context.unavailable = error
+    context.check_hostname = False
     return context
 
 

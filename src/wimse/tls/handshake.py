@@ -147,6 +147,11 @@ class _Judged:
 
     peer: VerifiedX509SVID | None = None
 
+    def _check_credential(self) -> None:
+        unavailable = getattr(self.context, "unavailable", None)  # type: ignore[attr-defined]  # both kinds have it
+        if unavailable is not None:
+            raise NoCredential(unavailable)
+
     def _judge(self) -> None:
         rules = getattr(self.context, "peer_rules", None)  # type: ignore[attr-defined]  # both kinds have it
         try:
@@ -169,6 +174,7 @@ class WorkloadSSLObject(_Judged, ssl.SSLObject):
 
     def do_handshake(self) -> None:
         """Shake hands, and judge the peer when that is done."""
+        self._check_credential()
         super().do_handshake()
         self._judge()
 
@@ -188,6 +194,7 @@ class WorkloadSSLSocket(_Judged, ssl.SSLSocket):
 
     def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - the name in the base class
         """Shake hands, and judge the peer when that is done."""
+        self._check_credential()
         super().do_handshake(block)
         self._judge()
 
