@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from wimse.httpsig import NeedKey, Request, parse_signatures, sign
 from wimse.keys import PrivateKey
 
-__all__ = ["Clock", "Publisher", "document", "key", "need", "publishing"]
+__all__ = ["Clock", "Publisher", "document", "key", "need", "publishing", "serving"]
 
 
 class Clock:
@@ -42,6 +42,8 @@ class Publisher:
         self.status = 200
         self.headers: dict[str, str] = {}
         self.content = b""
+        self.redirects: dict[str, str] = {}
+        self.redirect_status = 302
         self.before: Callable[[], object] = lambda: None
         self.chunks: Callable[[bytes], Iterator[bytes]] = lambda content: iter([content])
 
@@ -92,15 +94,29 @@ def write_certificate(directory: Path) -> tuple[Path, Path]:
 
 @contextmanager
 def publishing(directory: Path, *, tls: bool = True) -> Iterator[Publisher]:
-    """Run a publisher on this machine."""
+    """Run a publisher on this machine, with a certificate of its own."""
     certificate, key_file = write_certificate(directory)
-    trust = ssl.create_default_context(cafile=str(certificate))
-    publisher = Publisher("", trust)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key_file)
+    with serving(context if tls else None) as publisher:
+        publisher.trust = ssl.create_default_context(cafile=str(certificate))
+        yield publisher
+
+
+@contextmanager
+def serving(context: ssl.SSLContext | None) -> Iterator[Publisher]:
+    """Run a publisher on this machine."""
+    publisher = Publisher("", ssl.create_default_context())
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             publisher.paths.append(self.path)
             publisher.before()
+            if self.path in publisher.redirects:
+                self.send_response(publisher.redirect_status)
+                self.send_header("Location", publisher.redirects[self.path])
+                self.end_headers()
+                return
             self.send_response(publisher.status)
             for name, value in publisher.headers.items():
                 self.send_header(name, value)
@@ -120,11 +136,9 @@ def publishing(directory: Path, *, tls: bool = True) -> Iterator[Publisher]:
             pass  # a client that went away is what some tests are about
 
     with Server(("127.0.0.1", 0), Handler) as server:
-        if tls:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(certificate, key_file)
+        if context is not None:
             server.socket = context.wrap_socket(server.socket, server_side=True)
-        publisher.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.server_address[1]}/jwks.json"
+        publisher.url = f"{'https' if context else 'http'}://127.0.0.1:{server.server_address[1]}/jwks.json"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:

@@ -6,6 +6,7 @@ This room knows nothing of HTTP messages and their signatures.
 from __future__ import annotations
 
 from wimse.credentials.bundle import JWT_SVID, WIT_SVID, X509_SVID, TrustBundle, TrustBundles
+from wimse.credentials.bundle_map import bundle_map_json, parse_bundle_map
 from wimse.credentials.claims import TokenSettings
 from wimse.credentials.identifier import TrustDomain, WorkloadIdentifier
 from wimse.credentials.jws import UnverifiedJWS, sign_compact
@@ -50,11 +51,13 @@ __all__ = [
     "X509Settings",
     "X509Snapshot",
     "X509Source",
+    "bundle_map_json",
     "issue_jwt_svid",
     "issue_wit",
     "issue_x509_authority",
     "issue_x509_svid",
     "jwt_svid_trust_domain",
+    "parse_bundle_map",
     "sign_compact",
     "verify_jwt_svid",
     "verify_wit",
