@@ -67,10 +67,11 @@ def need(signer: PrivateKey | None = None, **parameters: object) -> NeedKey:
     return NeedKey(parse_signatures(message.fields)[0], message)
 
 
-def write_certificate(directory: Path) -> tuple[Path, Path]:
+def write_certificate(directory: Path, host: str = "") -> tuple[Path, Path]:
     native = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "publisher")])
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host or "publisher")])
     now = datetime.now(UTC)
+    mine = x509.DNSName(host) if host else x509.IPAddress(ip_address("127.0.0.1"))
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -79,7 +80,7 @@ def write_certificate(directory: Path) -> tuple[Path, Path]:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(hours=1))
         .not_valid_after(now + timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([mine]), critical=False)
         .sign(native, hashes.SHA256())
     )
     files = directory / "certificate.pem", directory / "key.pem"
@@ -93,9 +94,9 @@ def write_certificate(directory: Path) -> tuple[Path, Path]:
 
 
 @contextmanager
-def publishing(directory: Path, *, tls: bool = True) -> Iterator[Publisher]:
-    """Run a publisher on this machine, with a certificate of its own."""
-    certificate, key_file = write_certificate(directory)
+def publishing(directory: Path, *, tls: bool = True, host: str = "") -> Iterator[Publisher]:
+    """Run a publisher on this machine, with a certificate of its own, for its address or for `host`."""
+    certificate, key_file = write_certificate(directory, host)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key_file)
     with serving(context if tls else None) as publisher:

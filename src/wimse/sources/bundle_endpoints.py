@@ -69,10 +69,10 @@ class _Endpoint:
         return {self._domain: bundle}
 
     def _next_hop(self, url: str, location: str) -> str:
-        target = urljoin(url, location)
         try:
+            target = urljoin(url, location)
             check_url(target, "the bundle endpoint")
-        except ConfigurationError:
+        except ValueError:  # among them ConfigurationError
             raise unavailable("its publisher redirects to what is no URL of a bundle endpoint") from None
         if not self._leads_to(urlsplit(target).hostname or ""):
             raise unavailable("its publisher redirects to another host, which is not one that is configured")
