@@ -173,13 +173,15 @@ class TrustBundleKeeper:
         self._stop = asyncio.Event()
         self._polling = {source: asyncio.Lock() for source, _ in self._asked}
         self._loop = asyncio.get_running_loop()
+        work = asyncio.create_task(self._work())
+        await self._stop.wait()
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+
+    async def _work(self) -> None:
         await self._poll_all()
         self._tried.set()
-        tasks = [asyncio.create_task(self._keep(source, holding)) for source, holding in self._asked]
-        await self._stop.wait()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(self._keep(source, holding) for source, holding in self._asked))
 
     async def _poll_all(self) -> None:
         waiting = list(self._asked)
