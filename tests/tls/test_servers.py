@@ -18,10 +18,12 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tests.tls.world import PATIENCE, Authority, Replaceable, trusting
-from wimse.authentication import any_trusted, exactly, member_of
+from wimse.authentication import ClientAuthenticator, any_trusted, exactly, expect, member_of
+from wimse.clients.httpx import SigningTransport
 from wimse.credentials import TrustBundle, TrustBundles, X509Settings, X509Snapshot
 from wimse.errors import ConfigurationError, Reason, Unavailable
 from wimse.servers.mutual_tls import MutualTLSMiddleware, with_client_certificates
+from wimse.testing import InMemoryTrustDomain
 from wimse.tls import PeerRefused, any_host, by_host, client_context, peer_of, server_context
 
 A, B = Authority(), Authority("spiffe://other.org")
@@ -84,7 +86,7 @@ async def test_a_handler_of_asyncio_is_not_called_for_anybody_else(case: str) ->
 
 
 async def test_a_client_of_asyncio_does_not_speak_to_another_workload() -> None:
-    """WC-02, WC-44: before anything is sent."""
+    """WC-02: before anything is sent."""
     other = server_context(trusting(A.credential("/other"), A), policy=any_trusted)
     with pytest.raises(PeerRefused) as caught:
         await talk(other, client_context(trusting(CLIENT, A), server=TO_SERVER))
@@ -286,3 +288,38 @@ def test_the_middleware_needs_its_rules() -> None:
             middleware(**{missing: None})
     assert isinstance(middleware(settings=X509Settings(max_certificates=1)), MutualTLSMiddleware)
     assert isinstance(trusting(None, A), X509Snapshot)
+
+
+# ------------------------------------------------------------------------------------------------ beside signatures
+
+
+def test_a_token_and_its_proof_go_to_the_right_server_over_tls_only() -> None:
+    """WC-44, SV-17, HS-45: neither without TLS, nor to another workload, nor under another name."""
+    heard: list[bytes] = []
+
+    async def listening(scope: Any, receive: Any, send: Any) -> None:
+        heard.extend(name for name, _ in scope["headers"] if name == b"workload-identity-token")
+        await application(scope, receive, send)
+
+    app = MutualTLSMiddleware(listening, bundles=TrustBundles(A.bundle), policy=any_trusted)
+
+    def post(url: str, context: ssl.SSLContext) -> httpx2.Response:
+        transport = SigningTransport(httpx2.HTTPTransport(verify=context, trust_env=False), unsigned_answers())
+        with httpx2.Client(transport=transport, trust_env=False, timeout=PATIENCE) as client:
+            return client.post(url, content=b"hello")
+
+    with uvicorn_serving(app, server_context(trusting(SERVER, A), policy=any_trusted)) as url:
+        nobody = client_context(trusting(CLIENT, A), server=any_host(exactly("spiffe://example.org/other")))
+        for bad_url, context in ((url, nobody), (url.replace("localhost", "127.0.0.1"), calling())):
+            with pytest.raises(httpx2.ConnectError):
+                post(bad_url, context)
+        with pytest.raises(ConfigurationError, match="https"):
+            post("http://orders.example/", calling())
+        assert heard == []
+        assert post(url, calling()).status_code == 200
+        assert heard == [b"workload-identity-token"]
+
+
+def unsigned_answers() -> ClientAuthenticator:
+    source = InMemoryTrustDomain().source("/client", now=int(time.time()))
+    return ClientAuthenticator(source, server=expect(any_trusted), require_signed_response=False)
