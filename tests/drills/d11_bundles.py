@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 import tempfile
 import threading
@@ -296,6 +297,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=10.0, help="for which each phase is watched")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    logging.disable(logging.CRITICAL)  # each refusal is logged, and there are thousands
     with tempfile.TemporaryDirectory() as directory:
         figures = drill(seconds=options.seconds, max_age=options.seconds + 5, directory=Path(directory))
     found = figures.to_dict()
