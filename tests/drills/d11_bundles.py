@@ -29,7 +29,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from socket import create_server
+from socket import AF_INET, IPPROTO_TCP, SOCK_STREAM, socket
 from typing import Any, Final
 
 import httpx2
@@ -51,6 +51,7 @@ REFRESH_SECONDS: Final = 0.1
 WIT_SECONDS: Final = 20
 HONEST_CALLERS: Final = 2
 PATIENCE: Final = 30.0
+ENOUGH: Final = 5  # answers for a phase, at least
 SERVED, CLOSED, NO_KEY = 200, 503, 400
 
 
@@ -194,7 +195,9 @@ class Drill:
         self.figures.seconds_to_change[name] = time.monotonic() - began
         time.sleep(2 * REFRESH_SECONDS)  # requests that were under way, and every caller's next one
         counted = self.answered = Counter()
-        time.sleep(self.seconds)
+        until = time.monotonic() + self.seconds
+        while time.monotonic() < until or (counted.total() < ENOUGH and time.monotonic() - began < PATIENCE):
+            time.sleep(0.01)
         got = dict(counted)
         self.figures.answers[name] = Counter(got)
         if set(got) != {expected}:
@@ -269,7 +272,10 @@ def drill(*, seconds: float, max_age: float, directory: Path) -> Figures:
         file_interval=timedelta(seconds=REFRESH_SECONDS),
         max_age=timedelta(seconds=max_age),
     )
-    with publishing(directory) as publisher, create_server(("127.0.0.1", 0)) as listening:
+    with publishing(directory) as publisher, socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) as listening:
+        # With its protocol: only then does asyncio send small answers at once.
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
         origin = f"http://127.0.0.1:{listening.getsockname()[1]}"
         run = Drill(f"{origin}/orders", publisher, seconds)
         run.publish(run.domain.key)

@@ -180,6 +180,11 @@ def test_a_map_gives_the_bundles_of_its_domains(tmp_path: Path) -> None:
         replace(path, bundle_map_json(TrustBundles(bundle(B, NEW))))
         until(lambda: keeper(A) is None)
         assert kids(keeper, B) == ["new"]
+        os.utime(path, (1, 1))
+        before = keeper(B)
+        for _ in range(3):  # read for its new times, and then not any more
+            keeper.refresh()
+        assert keeper(B) is before
         assert set(keeper.bundles()) == {B}
     assert "removed" in events.changes
 

@@ -21,6 +21,7 @@ from wimse.credentials import TrustBundle, TrustBundles, TrustDomain, VerifiedX5
 from wimse.errors import ConfigurationError, Reason, Refused
 from wimse.tls import (
     NoCredential,
+    PeerRefused,
     TLSSettings,
     any_host,
     by_host,
@@ -29,6 +30,7 @@ from wimse.tls import (
     peer_of,
     server_context,
 )
+from wimse.tls.handshake import WorkloadSSLSocket, _Judged
 from wimse.tls.key_files import as_file
 
 A, B = Authority(), Authority("spiffe://other.org")
@@ -529,6 +531,30 @@ def test_a_server_without_a_certificate_does_not_shake_hands() -> None:
     assert isinstance(outcome.server, NoCredential)
     assert outcome.server.unavailable.reason is Reason.CREDENTIAL_UNAVAILABLE
     assert isinstance(outcome.client, OSError)
+
+
+def test_a_credential_is_a_certificate_with_its_own_key() -> None:
+    with pytest.raises(Refused) as caught:
+        X509Credential.from_chain(SERVER.certificates, CLIENT.key)
+    assert caught.value.reason is Reason.KEY_MISMATCH
+
+
+def test_a_connection_whose_context_was_replaced_is_refused() -> None:
+    """As a callback for server names could do."""
+
+    class Replaced(WorkloadSSLSocket):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+
+    with pytest.raises(PeerRefused) as caught:
+        _Judged._judge(Replaced.__new__(Replaced))
+    assert caught.value.refused.reason is Reason.CERTIFICATE_UNTRUSTED
+
+
+def test_what_was_judged_can_be_written_to_as_a_file() -> None:
+    written: list[int] = []
+    outcome = shake(served(), calling(), then=lambda connection: written.append(connection.write(b"hello")))
+    assert written == [5]
+    assert outcome.said == b"hello"
 
 
 def test_a_context_is_for_its_own_side() -> None:

@@ -277,6 +277,32 @@ async def test_bundles_that_cannot_be_had_are_no_way_in() -> None:
     assert said[0]["status"] == 503
 
 
+async def test_a_lifespan_is_the_applications() -> None:
+    seen: list[object] = []
+
+    async def lasting(scope: Any, _: object, __: object) -> None:
+        seen.append(scope["type"])
+
+    app = MutualTLSMiddleware(lasting, bundles=TrustBundles(A.bundle), policy=any_trusted)
+    assert await answer_of(app, None, "lifespan") == []
+    assert seen == ["lifespan"]
+
+
+def test_uvicorn_without_tls_shows_no_certificate() -> None:
+    config = uvicorn.Config(middleware(), http=with_client_certificates(H11Protocol), lifespan="off", log_config=None)
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        try:
+            url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
+            answer = httpx2.get(url, trust_env=False, timeout=PATIENCE)
+            assert (answer.status_code, answer.json()["reason"]) == (400, "certificate")
+        finally:
+            server.should_exit = True
+            thread.join(PATIENCE)
+
+
 async def test_only_known_kinds_of_connections_are_served() -> None:
     with pytest.raises(ConfigurationError):
         await answer_of(middleware(), MINE, "other")
