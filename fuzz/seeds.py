@@ -8,13 +8,20 @@ Files that are there already under other names stay: what once failed is kept th
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "src")]
+
+from fuzz.targets import WIT  # noqa: E402 - found by the path above
+
 MAX_SEEDS_OF_A_SET = 24
 
 Seed = tuple[str, str, bytes]  # target, name, input
@@ -67,6 +74,31 @@ def of_messages() -> Iterator[Seed]:
                 yield "signature_fields", case["id"], both.encode("latin-1")
 
 
+def of_proofs() -> Iterator[Seed]:
+    """Proofs: the value of their field, and header and payload of others that the target signs."""
+    for case in cases("wimse/proof-tokens.json"):
+        fields = dict(re.findall(r"(?mi)^(workload-proof-token|authorization):[ \t]*(.*?)\r?$", case["message"]))
+        for value in fields.values():
+            yield "wpt", case["id"], value.encode("latin-1")
+    bound = {"tth": hash_of("a.b.c"), "oth": {"x-user-token": hash_of("u")}, "wth": hash_of(WIT.text)}
+    claims = {"aud": "https://orders.example/", "exp": 1_700_000_060, "jti": "__bwc4ESC3acc2LTC1-_x", **bound}
+    header = {"alg": "EdDSA", "typ": "wpt+jwt"}
+    for name, changed in (
+        ("good", {}),
+        ("expired", {"exp": 1}),
+        ("audiences", {"aud": ["a"]}),
+        ("nbf", {"nbf": True}),
+        ("ath", {"ath": bound["tth"]}),
+        ("oth", {"oth": {"x": []}}),
+    ):
+        yield "wpt", name, f"{json.dumps(header)}\n{json.dumps({**claims, **changed})}".encode()
+
+
+def hash_of(value: str) -> str:
+    """As `wth` and the like have it."""
+    return base64.urlsafe_b64encode(hashlib.sha256(value.encode("ascii")).digest()).rstrip(b"=").decode("ascii")
+
+
 def of_credentials() -> Iterator[Seed]:
     """Tokens, identifiers, bundles and keys."""
     for case in cases("wimse/wits.json"):
@@ -112,7 +144,7 @@ def of_fields() -> Iterator[Seed]:
 def main() -> None:
     """Write every seed once."""
     seen: set[tuple[str, bytes]] = set()
-    for seeds in (of_messages(), of_credentials(), of_fields()):
+    for seeds in (of_messages(), of_credentials(), of_proofs(), of_fields()):
         for target, name, data in seeds:
             if (target, data) in seen:
                 continue

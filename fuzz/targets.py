@@ -14,11 +14,13 @@ from contextlib import suppress
 from typing import Final
 
 from wimse.credentials import (
+    WIT_FIELD,
     TrustBundle,
     TrustDomain,
     UnverifiedWIT,
     WorkloadIdentifier,
     bundle_map_json,
+    issue_wit,
     parse_bundle_map,
     verify_wit,
 )
@@ -48,6 +50,7 @@ from wimse.httpsig import (
 )
 from wimse.keys import PrivateKey, b64url_encode, load_keys, parse_json_object
 from wimse.keys.public import PublicKey
+from wimse.profiles import proof_token
 
 __all__ = ["TARGETS", "Target"]
 
@@ -80,6 +83,31 @@ POLICY: Final = AnswerPolicy(
     tags=frozenset({None, "app"}),
     chosen_nonce=True,
 )
+# The workload's key of draft-ietf-wimse-wpt-01: published, likewise.
+WORKLOAD: Final = PrivateKey.from_jwk(
+    {
+        "kty": "OKP",
+        "crv": "Ed25519",
+        "x": "1CXXvflN_LVVsIsYXsUvB03JmlGWeCHqQVuouCF92bg",
+        "d": "sdLX8yCYKqo_XvGBLn-ZWeKT7llYeeQpgeCaXVxb5kY",
+    }
+)
+WIT: Final = verify_wit(
+    UnverifiedWIT.parse(
+        issue_wit(
+            subject=DOMAINS[1].workload("/a"),
+            workload_key=WORKLOAD.public_key,
+            signer=ISSUER,
+            issued_at=NOW,
+            expires_at=NOW + 3600,
+            issuer="https://issuer.example",
+            token_id="1",
+        )
+    ),
+    TrustBundle(trust_domain=DOMAINS[1], wit_keys=(ISSUER.public_key,)),
+    now=NOW,
+)
+PROOFS: Final = proof_token.ProofTokenSettings(context_fields=("x-user-token",))
 
 
 def target(function: Target) -> Target:
@@ -181,6 +209,25 @@ def wit_claims(data: bytes) -> None:
         unverified = UnverifiedWIT.parse(text)
         bundle = TrustBundle(trust_domain=unverified.trust_domain, wit_keys=(ISSUER.public_key,))
         verify_wit(unverified, bundle, now=NOW)
+
+
+@target
+def wpt(data: bytes) -> None:
+    """A proof: in a field as it is, and with a good signature, its first line the header and the rest the payload."""
+    header, _, payload = data.partition(b"\n")
+    signing_input = f"{b64url_encode(header)}.{b64url_encode(payload)}"
+    signed = f"{signing_input}.{b64url_encode(WORKLOAD.sign(signing_input.encode('ascii')))}".encode("ascii")
+    for revision in proof_token.REVISIONS.values():
+        scheme = b"" if revision.scheme is None else f"{revision.scheme} ".encode("ascii")
+        for value in (data, scheme + signed):
+            with suppress(Refused):
+                lines = [(WIT_FIELD, WIT.text), ("Txn-Token", "a.b.c"), ("X-User-Token", "u")]
+                fields = Fields.from_bytes([(revision.field.encode("ascii"), value)]).adding(*lines)
+                verified = proof_token.verify_request(
+                    with_fields(REQUEST, fields), WIT, revision=revision, settings=PROOFS, now=NOW
+                )
+                assert NOW - 30 < verified.proof.expires_at <= NOW + 330
+                assert set(verified.covered) == {WIT_FIELD, "txn-token", "x-user-token"}
 
 
 @target

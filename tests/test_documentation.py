@@ -22,6 +22,7 @@ from wimse.credentials import TokenSettings, X509Settings
 from wimse.httpsig import Limits
 from wimse.issuer import IssuerSettings
 from wimse.profiles.http_signature import SignatureSettings
+from wimse.profiles.proof_token import ProofTokenSettings
 from wimse.servers.asgi import WimseMiddleware
 from wimse.sources import BundleSettings, JWKSSettings
 from wimse.stores import MemoryReplayStore, SpoolSettings
@@ -125,6 +126,7 @@ def test_the_page_of_the_command_line_is_what_the_commands_say() -> None:
     [
         Limits,
         SignatureSettings,
+        ProofTokenSettings,
         TokenSettings,
         X509Settings,
         IssuerSettings,

@@ -12,6 +12,7 @@ RUNNERS = {
     "signatures": "tests/httpsig/test_vectors_of_signatures.py",
     "components": "tests/httpsig/test_vectors_of_signatures.py",
     "wits": "tests/credentials/test_vectors_of_credentials.py",
+    "proofs": "tests/profiles/proof_token/test_vectors_of_proofs.py",
     "bundles": "tests/credentials/test_vectors_of_credentials.py",
     "identifiers": "tests/credentials/test_identifier.py",
 }

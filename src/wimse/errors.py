@@ -42,6 +42,7 @@ class ReasonClass(StrEnum):
     AUDIENCE = "audience"
     DIGEST = "digest"
     WIT = "wit"
+    WPT = "wpt"
     CERTIFICATE = "certificate"
     TRUST = "trust"
     BINDING = "binding"
@@ -144,6 +145,16 @@ class Reason(Enum):
     TOKEN_LIFETIME = ("token_lifetime", ReasonClass.WIT)
     TOKEN_SIGNATURE_INVALID = ("token_signature_invalid", ReasonClass.WIT)
     TOKEN_AUDIENCE = ("token_audience", ReasonClass.AUDIENCE)
+    # wpt: the proof token that shows who holds a WIT's key; what is wrong with its form, times and hashes is under
+    # parse, time and binding, as for signatures
+    PROOF_MISSING = ("proof_missing", ReasonClass.PARSE)
+    PROOF_TYPE = ("proof_type", ReasonClass.WPT)
+    PROOF_CRITICAL = ("proof_critical", ReasonClass.WPT)
+    PROOF_CLAIM = ("proof_claim", ReasonClass.WPT)
+    PROOF_TIME = ("proof_time", ReasonClass.TIME)
+    PROOF_EXPIRED = ("proof_expired", ReasonClass.TIME)
+    PROOF_NOT_YET_VALID = ("proof_not_yet_valid", ReasonClass.TIME)
+    PROOF_LIFETIME = ("proof_lifetime", ReasonClass.TIME)
     # certificate: the X.509-SVID or Workload Identity Certificate that carries the identity
     CERTIFICATE_MISSING = ("certificate_missing", ReasonClass.CERTIFICATE)
     CERTIFICATE_MALFORMED = ("certificate_malformed", ReasonClass.CERTIFICATE)
@@ -164,6 +175,9 @@ class Reason(Enum):
     RESPONSE_UNSIGNED = ("response_unsigned", ReasonClass.BINDING)
     REQUEST_NONCE_MISMATCH = ("request_nonce_mismatch", ReasonClass.BINDING)
     KEY_MISMATCH = ("key_mismatch", ReasonClass.BINDING)
+    TOKEN_HASH_MISSING = ("token_hash_missing", ReasonClass.BINDING)
+    TOKEN_HASH_MISMATCH = ("token_hash_mismatch", ReasonClass.BINDING)
+    TOKEN_HASH_UNKNOWN = ("token_hash_unknown", ReasonClass.BINDING)
     # limit
     FIELD_TOO_LARGE = ("field_too_large", ReasonClass.LIMIT)
     TOO_MANY_FIELDS = ("too_many_fields", ReasonClass.LIMIT)
@@ -233,7 +247,11 @@ class WimseError(Exception):
     Attributes:
         reason: the stable cause.
         detail: one line for a person; safe to log.
+        challenge: what WWW-Authenticate says in an answer that refuses credentials with 401; None where nobody is
+            challenged, which is so for everything but requests with proof tokens (wpt-02 §2.1).
     """
+
+    challenge: str | None = None
 
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(f"{reason.code}: {detail}")
@@ -248,7 +266,7 @@ class WimseError(Exception):
     @property
     def http_status(self) -> int:
         """The HTTP status that answers a request which failed so."""
-        return self.reason.http_status
+        return self.reason.http_status if self.challenge is None else 401
 
 
 class Refused(WimseError):

@@ -11,6 +11,8 @@ from typing import Any, TypeAlias
 import pytest
 
 from wimse.authentication import (
+    AnyRevision,
+    AudienceFunction,
     AudienceRule,
     AuthenticatedWorkload,
     Authenticator,
@@ -36,7 +38,7 @@ from wimse.httpsig import (
     with_fields,
 )
 from wimse.keys import ES256, PrivateKey, Signer, b64url_encode
-from wimse.profiles.http_signature import SignatureSettings, SignedRequest
+from wimse.profiles.http_signature import REVISION_07, Revision, SignatureSettings, SignedRequest
 from wimse.stores import MemoryReplayStore
 from wimse.testing import InMemoryTrustDomain
 
@@ -265,11 +267,12 @@ def forge_wit(
 def entrance(
     *,
     bundles: Mapping[TrustDomain, TrustBundle] | WorkloadSource | BundleLookup | None = None,
-    audience: str | Iterable[str] | AudienceRule = AUDIENCE,
+    audience: str | Iterable[str] | AudienceRule | AudienceFunction = AUDIENCE,
     replay: ReplayStore | None = None,
     policy: Policy = any_trusted,
     settings: SignatureSettings | None = None,
     token_settings: TokenSettings | None = None,
+    revision: AnyRevision | Iterable[AnyRevision] = REVISION_07,
 ) -> Authenticator:
     """The server's side, with a replay store of its own."""
     return Authenticator(
@@ -279,11 +282,16 @@ def entrance(
         policy=policy,
         settings=settings,
         token_settings=token_settings,
+        revision=revision,
     )
 
 
 def caller(
-    *, server: PeerRule | None = None, require: bool = True, token_settings: TokenSettings | None = None
+    *,
+    server: PeerRule | None = None,
+    require: bool = True,
+    token_settings: TokenSettings | None = None,
+    revision: Revision = REVISION_07,
 ) -> ClientAuthenticator:
     """The client's side."""
     return ClientAuthenticator(
@@ -291,6 +299,7 @@ def caller(
         server=server or expect(exactly("spiffe://example.org/server")),
         require_signed_response=require,
         token_settings=token_settings,
+        revision=revision,
     )
 
 

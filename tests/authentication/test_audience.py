@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -127,3 +128,28 @@ def test_an_origin_has_a_scheme_and_no_path(origins: tuple[str, ...]) -> None:
     """AU-06."""
     with pytest.raises(ConfigurationError):
         TargetAudience(*origins)
+
+
+def test_a_function_is_asked(authenticate: Authenticate) -> None:
+    """HS-26: from configuration, as a plain function."""
+    asked: list[tuple[str, str]] = []
+
+    def ours(audience: str, request: Request) -> bool:
+        asked.append((audience, request.method))
+        return audience == AUDIENCE
+
+    assert authenticate(entrance(audience=ours), forge_request(), CONTENT, NOW).identity == CALLER.identity
+    assert asked == [(AUDIENCE, "POST")]
+
+
+@pytest.mark.parametrize("answer", [False, None, "yes", 1, object()])
+def test_what_merely_counts_as_true_is_no_yes(authenticate: Authenticate, answer: Any) -> None:
+    deny = entrance(audience=lambda _, __: answer)
+    assert reason_of(authenticate, deny, forge_request(), CONTENT, NOW) is Reason.AUDIENCE_MISMATCH
+
+
+@pytest.mark.parametrize("audience", [7, 1.5, object()])
+def test_what_is_no_audience(audience: object) -> None:
+    """AU-06."""
+    with pytest.raises(ConfigurationError):
+        entrance(audience=audience)  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ The parts of a message that are mutated are all that a signature is meant to hol
 the signature's parameters, the three parts of the WIT, the signature's value, and the content. Each byte of each is
 replaced by others, one at a time. No position is left out, and none has a replacement that is accepted. The names of
 fields are no values: HTTP lets their case vary. A label means nothing, and yet cannot be changed in one field alone.
+`test_response_mutations` does the same with responses.
 """
 
 from __future__ import annotations
@@ -17,15 +18,12 @@ from typing import TypeVar
 import pytest
 
 from tests.authentication.forge import (
-    ANSWER,
-    ANSWER_HEAD,
     CALLER,
     CONTENT,
     DOMAIN,
     HEAD,
     NONCE,
     NOW,
-    SERVER,
     RecordingStore,
     caller,
     entrance,
@@ -40,13 +38,9 @@ AnyMessage = TypeVar("AnyMessage", Request, Response)
 CLIENT = caller()
 SENT: SignedRequest = CLIENT.sign(HEAD, CONTENT, now=NOW, nonce=NONCE)
 ACCEPTED = entrance().authenticate(SENT.request, CONTENT, now=NOW)
-RESPONSE: Response = entrance().sign_response(
-    ANSWER_HEAD, ANSWER, SERVER, request=SENT.request, caller=ACCEPTED, now=NOW, nonce="m" * 22
-)
 SERVER_SIDE = entrance(replay=RecordingStore())
 
 REQUEST_FIELDS = ["content-type", "content-digest", "authorization", "txn-token", "workload-identity-token"]
-RESPONSE_FIELDS = ["content-type", "content-digest", "workload-identity-token"]
 SIGNATURE_FIELDS = ["signature-input", "signature"]
 
 
@@ -90,15 +84,8 @@ def judge_request(build: Callable[[], Request], content: bytes = CONTENT) -> Rea
     return refused(lambda: SERVER_SIDE.authenticate(build(), content, now=NOW))
 
 
-def judge_response(build: Callable[[], Response], content: bytes = ANSWER) -> Reason:
-    return refused(lambda: CLIENT.verify_response(build(), content, SENT, now=NOW))
-
-
-def test_both_messages_are_accepted_as_they_are() -> None:
+def test_the_request_is_accepted_as_it_is() -> None:
     assert SERVER_SIDE.authenticate(SENT.request, CONTENT, now=NOW).identity == CALLER.identity
-    answered = CLIENT.verify_response(RESPONSE, ANSWER, SENT, now=NOW)
-    assert answered is not None
-    assert answered.identity == SERVER.identity
 
 
 @pytest.mark.parametrize("part", ["method", "target"])
@@ -144,41 +131,6 @@ def test_no_byte_of_a_wit_can_be_changed_by_its_own_workload() -> None:
     for mutant in list(text_mutants(CALLER.wit))[::3]:
         reason = judge_request(partial(forge_request, wit=mutant))
         assert reason is not Reason.NO_IDENTITY, mutant
-
-
-def test_no_status_can_be_changed() -> None:
-    """RS-08, HS-08."""
-    for status in (100, *range(200, 1000, 7), 202, 211, 301):
-        if status != RESPONSE.status:
-            reason = judge_response(partial(replace, RESPONSE, status=status))
-            assert reason is Reason.SIGNATURE_INVALID
-
-
-@pytest.mark.parametrize("name", [*RESPONSE_FIELDS, *SIGNATURE_FIELDS])
-def test_no_byte_of_a_signed_field_of_a_response_can_be_changed(name: str) -> None:
-    """HS-03, HS-04, HS-07, MW-05."""
-    (value,) = RESPONSE.fields.values(name)
-    reasons = {mutant: judge_response(partial(with_signed, RESPONSE, name, mutant)) for mutant in text_mutants(value)}
-    assert [mutant for mutant, reason in reasons.items() if reason is Reason.NO_IDENTITY] == []
-    assert len(reasons) >= 3 * len(value)
-
-
-def test_no_byte_of_the_content_of_a_response_can_be_changed() -> None:
-    """DG-01, HS-47."""
-    for mutant in mutants(ANSWER):
-        assert judge_response(lambda: RESPONSE, mutant) is Reason.DIGEST_MISMATCH
-
-
-@pytest.mark.parametrize("part", ["method", "target"])
-def test_no_byte_of_the_answered_request_can_be_another(part: str) -> None:
-    """RS-09, HS-08: the response of a request that differs in one byte."""
-    for mutant in text_mutants(getattr(SENT.request, part)):
-        try:
-            other = replace(SENT, request=with_part(SENT.request, part, mutant))
-        except Refused:
-            continue
-        reason = refused(partial(CLIENT.verify_response, RESPONSE, ANSWER, other, now=NOW))
-        assert reason in {Reason.SIGNATURE_INVALID, Reason.COMPONENT_ABSENT}, mutant
 
 
 def test_what_http_lets_vary_survives() -> None:

@@ -13,7 +13,8 @@ from wimse.authentication import Authenticator, any_trusted
 from wimse.credentials import WorkloadCredential
 from wimse.httpsig import Fields, Request, Response
 from wimse.profiles.http_signature import (
-    REVISION_06,
+    BRIDGE,
+    COFIDE_POC,
     REVISION_07,
     REVISIONS,
     Revision,
@@ -96,6 +97,10 @@ class Exchange:
     def judge_response(self, *more: str) -> Outcome:
         return self.judge("response.http", "--audience", AUDIENCE, "--request", "request.http", *more)
 
+    def judge_process(self, *more: str) -> Outcome:
+        arguments = ("request.http", "--bundle", "bundle.json", "--audience", AUDIENCE, "--now", str(NOW), *more)
+        return process("authenticate", *arguments, cwd=self.folder)
+
     def judge(self, name: str, *more: str) -> Outcome:
         return self.run("authenticate", name, "--bundle", "bundle.json", "--now", str(NOW), "--json", *more)
 
@@ -122,10 +127,7 @@ def test_a_request_is_authenticated(exchange: Exchange) -> None:
 
 def test_the_same_in_a_process_and_for_people(exchange: Exchange) -> None:
     exchange.request()
-    outcome = process(
-        "authenticate", "request.http", "--bundle", "bundle.json", "--audience", AUDIENCE, "--now", str(NOW),
-        cwd=exchange.folder,
-    )  # fmt: skip
+    outcome = exchange.judge_process()
     assert (outcome.status, outcome.stderr) == (0, "")
     assert outcome.text.startswith("valid: spiffe://example.com/client\n")
 
@@ -138,15 +140,44 @@ def test_a_response_is_judged_as_its_client_would(exchange: Exchange) -> None:
     assert document["covered"]["@path;req"] == "/items"
 
 
-@pytest.mark.parametrize(("made", "other"), [(REVISION_06, REVISION_07), (REVISION_07, REVISION_06)])
-def test_each_revision_is_accepted_under_its_own_name_only(exchange: Exchange, made: Revision, other: Revision) -> None:
-    """HS-38: what differs between 06 and 07 is what is covered."""
+# What a message of one revision satisfies beside its own: a bridge is made for that; 06 asks all that cofide-poc does,
+# and the answers of 07 and of the bridge are the same.
+OTHER_REQUESTS = {"bridge": {"06", "07", "cofide-poc"}, "06": {"cofide-poc"}}
+OTHER_RESPONSES = {"bridge": {"07", "cofide-poc"}, "07": {"bridge", "cofide-poc"}, "06": {"cofide-poc"}}
+BY_NAME = pytest.mark.parametrize("other", REVISIONS)
+
+
+@BY_NAME
+@pytest.mark.parametrize("made", REVISIONS.values(), ids=lambda each: f"made by {each.name}")
+def test_a_revision_is_accepted_under_its_own_name(exchange: Exchange, made: Revision, other: str) -> None:
+    """HS-38, HS-01: and under another one only if it satisfies that completely."""
     exchange.response(exchange.request(revision=made), revision=made)
-    for judge in (exchange.judge_request, exchange.judge_response):
-        accepted = judge("--revision", made.name)
-        assert (accepted.status, accepted.document["revision"]) == (0, made.name)
-        refused = judge("--revision", other.name)
-        assert (refused.status, refused.document["reason"]) == (1, "component_not_covered")
+    for judge, others in ((exchange.judge_request, OTHER_REQUESTS), (exchange.judge_response, OTHER_RESPONSES)):
+        outcome = judge("--revision", other)
+        if other == made.name or other in others.get(made.name, ()):
+            assert (outcome.status, outcome.document["revision"]) == (0, other)
+        else:
+            assert outcome.status == 1
+            assert outcome.document["reason"] in {"component_not_covered", "parameter_missing", "parameter_forbidden"}
+
+
+def test_cofide_poc_needs_no_audience_and_refuses_one_that_is_not_ours(exchange: Exchange) -> None:
+    """HS-26: it names none; a bridge request does, and without a name of ours it is for another one."""
+    exchange.request(revision=COFIDE_POC)
+    accepted = exchange.judge("request.http", "--revision", "cofide-poc")
+    assert (accepted.status, accepted.document["revision"]) == (0, "cofide-poc")
+    assert "binds neither the audience nor the response" in exchange.judge_process("--revision", "cofide-poc").stderr
+    exchange.request(revision=BRIDGE)
+    refused = exchange.judge("request.http", "--revision", "cofide-poc")
+    assert (refused.status, refused.document["reason"]) == (1, "audience_mismatch")
+    assert exchange.judge_request("--revision", "cofide-poc").status == 0
+
+
+def test_an_answer_of_cofide_poc_is_always_signed(exchange: Exchange) -> None:
+    exchange.write("response.http", b"HTTP/1.1 200 OK\r\n\r\nhello")
+    exchange.request(revision=COFIDE_POC, must_be_signed=False)
+    outcome = exchange.judge_response("--revision", "cofide-poc")
+    assert (outcome.status, outcome.document["reason"]) == (1, "response_unsigned")
 
 
 def test_the_help_names_every_revision(run: Run) -> None:

@@ -4,7 +4,15 @@ import pytest
 
 from tests.refusals import refused
 from wimse.errors import Reason
-from wimse.httpsig import ComponentIdentifier, Fields, Request, Response, SignatureInput, signature_base
+from wimse.httpsig import (
+    ComponentIdentifier,
+    CoveredComponents,
+    Fields,
+    Request,
+    Response,
+    SignatureInput,
+    signature_base,
+)
 
 REQUEST = Request(method="GET", target="/a?b", authority="h", fields=Fields([("X", " 1 "), ("y", "2"), ("X", "3")]))
 
@@ -48,8 +56,7 @@ def test_one_bad_component_spoils_the_base() -> None:
 
 def test_a_base_outside_ascii_is_refused_whoever_let_it_in() -> None:
     """SB-21: the last step's own check, below those of values and parameters."""
-    metadata = SignatureInput.build(["@method"], {})
-    metadata.__dict__["serialized"] = '("@method");tag="\u00e9"'
+    metadata = SignatureInput.as_signed(CoveredComponents.of(["@method"]), {}, '("@method");tag="\u00e9"')
     with refused(Reason.COMPONENT_VALUE_INVALID):
         signature_base(metadata, REQUEST)
 

@@ -23,6 +23,7 @@ CASES: dict[str, Any] = {case["id"]: case for case in json.loads(VECTORS.read_by
 REQUEST = CASES["request"]["message"].encode("latin-1")
 RESPONSE = CASES["response"]["message"].encode("latin-1")
 SENT = parse_http1(REQUEST).message
+KEY = PrivateKey.generate()
 
 
 def steps(explanation: Explanation) -> dict[str, Step]:
@@ -158,3 +159,54 @@ def test_nothing_that_is_given_is_an_exception(data: Any) -> None:
     explained = explain(data, now=NOW)
     assert explained.steps
     json.dumps(explained.to_document())
+
+
+def proof_case(name: str) -> tuple[bytes, int]:
+    document = json.loads((VECTORS.parent / "proof-tokens.json").read_bytes())
+    case = next(each for each in document["cases"] if each["id"] == name)
+    return case["message"].encode("latin-1"), case["now"]
+
+
+@pytest.mark.parametrize("revision", ["01", "02"])
+def test_a_proof_in_a_request(revision: str) -> None:
+    message, now = proof_case(f"request-{revision}")
+    explained = explain(message, now=now)
+    proof = f"Proof of revision {revision}"
+    found = {title: outcome for title, outcome in outcomes(explained).items() if title.startswith("Proof")}
+    assert found == {
+        f"{proof}: form": "ok",
+        f"{proof}: claims": "said",
+        f"{proof}: times": "ok",
+        f"{proof}: what it binds": "said",
+        f"{proof}: the check": "ok",
+    }
+    bound = dict(steps(explained)[f"{proof}: what it binds"].facts)
+    assert bound == {"wth": "the WIT", **({"ath": "an access token"} if revision == "01" else {})}
+
+
+def test_a_proof_of_another_wit_or_key() -> None:
+    title = "Proof of revision 01: the check"
+    message, now = proof_case("request-01-another-signature")
+    assert steps(explain(message, now=now))[title].reason == "signature_invalid"
+    message, now = proof_case("request-01")
+    case = json.loads((VECTORS.parent / "wits.json").read_bytes())["cases"][0]
+    other = sign_compact({"typ": "wit+jwt"}, {"sub": "wimse://a/b", "cnf": {"jwk": case["expected"]["key"]}}, KEY)
+    swapped = message.replace(case["token"].encode(), other.encode())
+    assert steps(explain(swapped, now=now))[title].reason == "token_hash_mismatch"
+    without = b"\n".join(line for line in message.split(b"\n") if not line.startswith(b"Workload-Identity"))
+    assert steps(explain(without, now=now))[title].outcome is Outcome.UNCHECKED
+
+
+def test_proofs_that_are_none() -> None:
+    message, now = proof_case("request-01-two-proofs")
+    assert steps(explain(message, now=now))["Proof of revision 01"].reason == "field_duplicated"
+    message, now = proof_case("request-02")
+    broken = message.replace(b"WPT ey", b"WPT !y")
+    assert outcomes(explain(broken, now=now))["Proof of revision 02: form"] == "failed"
+
+
+def test_a_proof_alone() -> None:
+    claims = {"wth": "x", "oth": {"x-user-token": "y"}}
+    explained = explain(sign_compact({"typ": "wpt+jwt"}, claims, KEY).encode(), now=NOW)
+    bound = dict(steps(explained)["Token: what it binds"].facts)
+    assert bound == {"wth": "the WIT", "oth x-user-token": "the field of this name"}

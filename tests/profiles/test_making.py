@@ -28,11 +28,14 @@ from tests.authentication.forge import (
 )
 from wimse.credentials import WorkloadCredential
 from wimse.errors import ConfigurationError, Reason, Refused, Unavailable
-from wimse.httpsig import DEFAULT_LIMITS, Fields, Request, content_digest, parse_signatures
+from wimse.httpsig import DEFAULT_LIMITS, Fields, Request, content_digest, parse_signatures, with_fields
 from wimse.profiles.http_signature import (
+    BRIDGE,
+    COFIDE_POC,
     REVISION_06,
     REVISION_07,
     REVISIONS,
+    Revision,
     SignatureSettings,
     SignedRequest,
     default_audience,
@@ -217,7 +220,7 @@ def test_there_is_one_wit_or_none() -> None:
 
 
 def test_the_revisions_are_found_by_name() -> None:
-    assert dict(REVISIONS) == {"06": REVISION_06, "07": REVISION_07}
+    assert dict(REVISIONS) == {"06": REVISION_06, "07": REVISION_07, "bridge": BRIDGE, "cofide-poc": COFIDE_POC}
     assert REVISION_06.document == "draft-ietf-wimse-http-signature-06"
     assert REVISION_07.document == "draft-ietf-wimse-http-signature-07"
     assert REVISION_07.tag == TAG
@@ -275,3 +278,14 @@ def test_two_lines_of_a_covered_field_are_not_signed(name: str) -> None:
             nonce="n" * 22,
         )
     assert caught.value.reason is Reason.FIELD_DUPLICATED
+
+
+@pytest.mark.parametrize("revision", REVISIONS.values(), ids=lambda each: each.name)
+def test_a_message_of_ours_has_one_signature_of_the_name_wimse(revision: Revision) -> None:
+    """HS-23: also where the caller left one of his own in it, and in each revision."""
+    head = with_fields(HEAD, HEAD.fields.adding(("Signature-Input", 'sig1=("@method")'), ("Signature", "sig1=:AA==:")))
+    sent = sign_request(
+        head, CONTENT, CALLER, revision=revision, settings=SignatureSettings(), now=NOW, nonce=NONCE
+    ).request
+    assert [each.label for each in parse_signatures(sent.fields)] == ["wimse"]
+    assert len(sent.fields.values("signature")) == len(sent.fields.values("signature-input")) == 1

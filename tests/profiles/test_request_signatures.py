@@ -22,10 +22,12 @@ from tests.authentication.forge import (
     dress,
     entrance,
     forge_request,
+    forge_wit,
     new_key,
     reason_of,
     replacing,
     request_parameters,
+    wit_claims,
     write_literally,
 )
 from wimse.credentials import WorkloadCredential
@@ -485,3 +487,25 @@ def test_signature_fields_that_cannot_be_read_are_refused(authenticate: Authenti
     assert reason_of(authenticate, entrance(), request, CONTENT, NOW) is Reason.SIGNATURE_FIELD_MALFORMED
     request = replacing(forge_request(), "Signature")
     assert reason_of(authenticate, entrance(), request, CONTENT, NOW) is Reason.SIGNATURE_LABEL_UNPAIRED
+
+
+@pytest.mark.parametrize(
+    ("not_before", "created", "reason"),
+    [
+        (NOW, NOW - LEEWAY - 1, Reason.SIGNATURE_TOO_OLD),
+        (NOW + LEEWAY, NOW - 1, Reason.SIGNATURE_TOO_OLD),
+        (NOW, NOW - LEEWAY, None),
+        (NOW - 100, NOW, None),
+    ],
+)
+def test_a_signature_is_not_older_than_the_wit_that_it_covers(
+    authenticate: Authenticate, not_before: int, created: int, reason: Reason | None
+) -> None:
+    """TM-15: by nbf; iat delays nothing (WIT-SVID §3.6)."""
+    request = forge_request(wit=forge_wit(wit_claims(nbf=not_before)), parameters=request_parameters(created=created))
+    if reason is None:
+        assert authenticate(entrance(), request, CONTENT, NOW).identity == CALLER.identity
+    else:
+        assert reason_of(authenticate, entrance(), request, CONTENT, NOW) is reason
+    by_iat = forge_request(wit=forge_wit(wit_claims(iat=not_before)), parameters=request_parameters(created=created))
+    assert authenticate(entrance(), by_iat, CONTENT, NOW).identity == CALLER.identity

@@ -114,7 +114,7 @@ CANNOT: list[list[dict[str, Any]]] = [
 
 @pytest.mark.parametrize("messages", CANNOT)
 async def test_an_answer_that_had_to_be_signed_and_cannot_be_becomes_a_501(messages: list[dict[str, Any]]) -> None:
-    """RS-02, RS-18: before its first byte has gone out."""
+    """RS-02, RS-18, HS-29: before its first byte has gone out."""
     exchange = await call(scope_of(signed()), app=Recorder(messages=messages), max_response_bytes=10)
     assert_problem(exchange, 501, "unavailable")
     assert not is_signed(exchange)

@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import InitVar, dataclass
 from typing import Final
 
+from wimse.authentication.proofs import Proof
 from wimse.credentials import VerifiedWIT, WorkloadIdentifier
+from wimse.errors import ConfigurationError
 from wimse.httpsig import VerifiedSignature
+from wimse.profiles.proof_token import VerifiedRequestProof
 
 __all__ = ["AuthenticatedWorkload"]
 
@@ -20,12 +23,12 @@ class AuthenticatedWorkload:
 
     Attributes:
         wit: the verified token.
-        signature: the verified signature.
-        revision: the revision of the profile that the message satisfied.
+        proof: what it proved the possession of its key with, verified.
+        revision: the name of the one revision that the message satisfied.
     """
 
     wit: VerifiedWIT
-    signature: VerifiedSignature
+    proof: Proof
     revision: str
     # Not kept: what is kept could be handed on, and `dataclasses.replace` would.
     _made_by: InitVar[object] = None
@@ -40,11 +43,29 @@ class AuthenticatedWorkload:
         return self.wit.identity
 
     @property
-    def covered(self) -> Mapping[str, str]:
-        """The VALUES of the covered components: what was signed, rather than what else the message says."""
-        return self.signature.covered
+    def signature(self) -> VerifiedSignature:
+        """The verified signature.
+
+        Raises:
+            ConfigurationError: when the proof is none.
+        """
+        if not isinstance(self.proof, VerifiedSignature):
+            raise ConfigurationError("the proof of this workload is no signature")
+        return self.proof
 
     @property
-    def nonce(self) -> str:
-        """The nonce of the signature."""
-        return str(self.signature.parameters["nonce"])
+    def covered(self) -> Mapping[str, str]:
+        """The VALUES that the proof covers, rather than what else the message says.
+
+        Of a signature those of its components. Of a proof token the WIT and the other tokens that it binds, and
+        nothing else: neither method nor path, nor any other field or the content.
+        """
+        return self.proof.covered
+
+    @property
+    def nonce(self) -> str | None:
+        """The nonce of the proof, or the `jti` of a proof token; None for a response of a revision that has none."""
+        if isinstance(self.proof, VerifiedRequestProof):
+            return self.proof.proof.token_id
+        nonce = self.proof.parameters.get("nonce")
+        return nonce if isinstance(nonce, str) else None

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from wimse.credentials import TrustDomain, WorkloadIdentifier
 from wimse.errors import ConfigurationError
 from wimse.httpsig import ComponentIdentifier, Request, component_value
 
 __all__ = [
+    "AudienceFunction",
     "AudienceRule",
     "ExactAudience",
     "PeerRule",
@@ -35,6 +36,11 @@ PeerRule = Callable[[Request, WorkloadIdentifier], bool]
 _PATH = ComponentIdentifier("@path")
 
 
+AudienceFunction = Callable[[str, Request], bool]
+"""Whether an audience, of the signature of this request, names us."""
+
+
+@runtime_checkable
 class AudienceRule(Protocol):
     """Decides whether an audience names us."""
 
@@ -89,13 +95,32 @@ class TargetAudience:
         return any(audience == origin + path for origin in self.origins)
 
 
-def audience_rule(audience: str | Iterable[str] | AudienceRule) -> AudienceRule:
-    """The rule for what was configured: strings are exact."""
+@dataclass(frozen=True, slots=True)
+class _AskedAudience:
+    """What a function says."""
+
+    asked: AudienceFunction
+
+    def accepts(self, audience: str, request: Request) -> bool:
+        """Whether the function says True, and nothing that merely counts as true."""
+        return self.asked(audience, request) is True
+
+
+def audience_rule(audience: str | Iterable[str] | AudienceRule | AudienceFunction) -> AudienceRule:
+    """The rule for what was configured: strings are exact, a function is asked.
+
+    Raises:
+        ConfigurationError: for something else.
+    """
     if isinstance(audience, str):
         return ExactAudience(audience)
     if isinstance(audience, Iterable):
         return ExactAudience(*audience)
-    return audience
+    if isinstance(audience, AudienceRule):
+        return audience
+    if callable(audience):
+        return _AskedAudience(audience)
+    raise ConfigurationError("an audience is a text, several, a rule or a function")
 
 
 def any_trusted(_: WorkloadIdentifier) -> bool:

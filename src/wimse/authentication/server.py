@@ -3,7 +3,7 @@
 The order, and nothing of a later step before all earlier ones are done:
 
 1. the WIT, completely (http-signature §3: before the signature);
-2. the signature, with the WIT's key;
+2. the proof, with the WIT's key: that of the one revision that the request satisfies (`proofs`);
 3. the digest of the content that was received;
 4. the audience;
 5. the claim of the nonce, after which this message is spent;
@@ -25,8 +25,17 @@ from wimse.authentication.needs import (
     bundle_lookup,
     require,
 )
+from wimse.authentication.proofs import (
+    AnyRevision,
+    Judge,
+    begin_with,
+    challenge_for,
+    check_audiences,
+    check_meant,
+    judges_of,
+)
 from wimse.authentication.result import MADE_BY_AUTHENTICATION, AuthenticatedWorkload
-from wimse.authentication.rules import AudienceRule, Policy, audience_rule
+from wimse.authentication.rules import AudienceFunction, AudienceRule, ExactAudience, Policy, audience_rule
 from wimse.credentials import (
     TokenSettings,
     TrustBundle,
@@ -38,34 +47,27 @@ from wimse.credentials import (
     WorkloadSource,
     verify_wit,
 )
-from wimse.errors import Reason, Refused
-from wimse.httpsig import DEFAULT_LIMITS, Fields, Flow, Limits, Request, Response, check_content_digest, run, run_async
-from wimse.profiles.http_signature import (
-    AUDIENCE,
-    REVISION_07,
-    SIGN_RESPONSE,
-    Revision,
-    SignatureSettings,
-    sign_response,
-    verify_signature,
-    wit_of,
-)
+from wimse.errors import ConfigurationError, Reason, ReasonClass, Refused
+from wimse.httpsig import DEFAULT_LIMITS, Fields, Flow, Limits, Request, Response, run, run_async
+from wimse.profiles.http_signature import REVISION_07, SignatureSettings, explained, wit_of
+from wimse.profiles.proof_token import ProofTokenSettings
 
 __all__ = ["Authenticator"]
 
 
 class Authenticator:
-    """Authenticates requests by one revision of the profile, and signs the responses to them."""
+    """Authenticates requests by one revision of a profile, or one of several, and signs the responses to them."""
 
     def __init__(
         self,
         *,
         bundles: Mapping[TrustDomain, TrustBundle] | WorkloadSource | BundleLookup,
-        audience: str | Iterable[str] | AudienceRule,
+        audience: str | Iterable[str] | AudienceRule | AudienceFunction,
         replay: ReplayStore,
         policy: Policy,
-        revision: Revision = REVISION_07,
+        revision: AnyRevision | Iterable[AnyRevision] = REVISION_07,
         settings: SignatureSettings | None = None,
+        proof_settings: ProofTokenSettings | None = None,
         token_settings: TokenSettings | None = None,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
@@ -73,17 +75,19 @@ class Authenticator:
 
         Args:
             bundles: whom to trust: bundles, a source of snapshots, or a function, which may be asynchronous.
-            audience: who we are to callers: exact strings, or a rule.
+            audience: who we are to callers: exact strings, a rule, or a function.
             replay: remembers nonces.
             policy: which workloads may call.
-            revision: of the profile.
+            revision: of the profile, or several, of which a request must satisfy one completely. They are tried in
+                this order, before cryptography: the first that fits is the one that counts.
             settings: times and sizes of signatures.
+            proof_settings: times and sizes of proof tokens, and which further tokens they bind.
             token_settings: leeway and longest life of WITs.
             limits: how much of a message is read.
 
         Raises:
-            ConfigurationError: when bundles, audience, replay store or policy are missing: it does not start
-                rather than let everybody in.
+            ConfigurationError: when bundles, audience, replay store or policy are missing, or there is no revision, or
+                one twice: it does not start rather than let everybody in. For an audience that no proof token can have.
         """
         needed: dict[str, object] = {"bundles": bundles, "audience": audience, "replay": replay, "policy": policy}
         require(needed, "an Authenticator")
@@ -91,8 +95,16 @@ class Authenticator:
         self._audience = audience_rule(audience)
         self._replay = replay
         self._policy = policy
-        self._revision = revision
         self._settings = settings or SignatureSettings()
+        self._proof_settings = proof_settings or ProofTokenSettings()
+        self._judges = judges_of(revision, self._settings, limits, self._proof_settings)
+        if isinstance(self._audience, ExactAudience):
+            check_audiences(self._judges, self._audience.values)
+        self._judge_by_name = {each.name: each for each in self._judges}
+        self._only_judge = self._judges[0] if len(self._judges) == 1 else None
+        # A claim may last longer than the message that it is for, and never shorter.
+        leeway = max(self._settings.leeway, self._proof_settings.leeway)
+        self._leeway_seconds = int(leeway.total_seconds())
         self._token_settings = token_settings or TokenSettings()
         self._limits = limits
         self._known = VerifiedWITCache(self._token_settings.max_cached_tokens)
@@ -117,27 +129,74 @@ class Authenticator:
 
     def flow(self, request: Request, content: bytes, *, now: int) -> Flow[AuthenticatedWorkload]:
         """The steps, as a generator that yields `NeedBundle` and `ClaimNonce`; arguments as `authenticate`."""
+        # Every decision ends here, whoever drives it: with what `_steps` returns, or with the error that it raises,
+        # errors of bundles and of the replay store among them.
+        try:
+            return (yield from self._steps(request, content, now))
+        except Refused as refused:
+            named = explained(refused, request, self._limits)
+            self._challenge(named, request)
+            raise named from None
+
+    def check_head(self, request: Request) -> None:
+        """Refuse what needs no content to be refused, before any is asked for (RFC 9110 §10.1.1).
+
+        Args:
+            request: the head, as received.
+
+        Raises:
+            Refused: `wit_missing`, `wit_duplicated`; `signature_missing` or `proof_missing` when there is no proof of
+                any kind that is accepted.
+        """
+        try:
+            wit_of(request.fields)
+            check_meant(self._judges, request)
+        except Refused as refused:
+            self._challenge(refused, request)
+            raise
+
+    def _challenge(self, refused: Refused, request: Request) -> None:
+        # wpt-02 §2.1: 401 where it is the credentials that are refused, and all that is refused here is one of them
+        # but for the content. What is known and not allowed has a status of its own, and so has what is too large.
+        if refused.reason_class is not ReasonClass.DIGEST and refused.http_status == 400:
+            refused.challenge = challenge_for(self._judges, request)
+
+    def _steps(self, request: Request, content: bytes, now: int) -> Flow[AuthenticatedWorkload]:
         wit = yield from verified_wit(request.fields, now, self._token_settings, self._known)  # 1
-        signature = verify_signature(  # 2
-            request, wit, revision=self._revision, settings=self._settings, limits=self._limits, now=now
-        )
-        check_content_digest(request.fields, content, limits=self._limits)  # 3
-        if not self._audience.accepts(str(signature.parameters[AUDIENCE]), request):  # 4
+        if self._only_judge is not None:
+            proven = self._only_judge.verify(request, content, wit, now)  # 2, 3
+        else:
+            proven = begin_with(self._judges, request, content, wit, now)()
+        if proven.audience is not None and not self._audience.accepts(proven.audience, request):  # 4
             raise Refused(Reason.AUDIENCE_MISMATCH, "the request is meant for another recipient")
-        expires = signature.parameters["expires"]
-        if not isinstance(expires, int):
-            raise Refused(Reason.PARAMETER_TYPE, "expires is not an Integer")
-        key = sha256(str(signature.parameters["nonce"]).encode("ascii")).digest()
-        until = expires + int(self._settings.leeway.total_seconds())
-        if (yield ClaimNonce(key, until, now)) is not True:  # 5
+        key = sha256(proven.nonce.encode("utf-8")).digest()
+        if (yield ClaimNonce(key, proven.expires_at + self._leeway_seconds, now)) is not True:  # 5
             raise Refused(Reason.REPLAYED, "a message with this nonce was seen before")
         if self._policy(wit.identity) is not True:  # 6
             raise Refused(Reason.IDENTITY_NOT_ALLOWED, "this workload may not call")
-        return AuthenticatedWorkload(wit, signature, self._revision.name, _made_by=MADE_BY_AUTHENTICATION)
+        return AuthenticatedWorkload(wit, proven.proof, proven.revision, _made_by=MADE_BY_AUTHENTICATION)
+
+    def _judge_of(self, caller: AuthenticatedWorkload) -> Judge:
+        judge = self._judge_by_name.get(caller.revision)
+        if judge is None:
+            raise ConfigurationError("this caller was authenticated by another entrance")
+        return judge
 
     def response_must_be_signed(self, caller: AuthenticatedWorkload) -> bool:
-        """Whether the request of `caller` asked for a signed response (§3.2)."""
-        return caller.signature.parameters.get(SIGN_RESPONSE) is True
+        """Whether the request of `caller` asked for a signed response (§3.2).
+
+        Raises:
+            ConfigurationError: for a caller of another entrance.
+        """
+        return self._judge_of(caller).response_must_be_signed(caller.proof)
+
+    def signs_responses(self, caller: AuthenticatedWorkload) -> bool:
+        """Whether responses to `caller` can be signed: not where it came with a proof token.
+
+        Raises:
+            ConfigurationError: for a caller of another entrance.
+        """
+        return self._judge_of(caller).signs_responses
 
     def sign_response(
         self,
@@ -150,7 +209,7 @@ class Authenticator:
         now: int,
         nonce: str,
     ) -> Response:
-        """Sign the response to a request that was authenticated (§3.4).
+        """Sign the response to a request that was authenticated (§3.4), in the revision that it satisfied.
 
         Args:
             response: the head.
@@ -162,19 +221,12 @@ class Authenticator:
             nonce: new and random, 128 bits at least.
 
         Raises:
-            Unavailable: `credential_expired`.
+            Unavailable: `credential_expired`; `response_not_signable` where the request came with a proof token.
             Refused: when the signature base cannot be built.
+            ConfigurationError: for a caller of another entrance.
         """
-        return sign_response(
-            response,
-            content,
-            credential,
-            request=request,
-            request_nonce=caller.nonce,
-            revision=self._revision,
-            settings=self._settings,
-            now=now,
-            nonce=nonce,
+        return self._judge_of(caller).sign_response(
+            response, content, credential, request=request, proof=caller.proof, now=now, nonce=nonce
         )
 
 

@@ -34,6 +34,7 @@ main = Program(
         "request": ("wimse.cli.request:request", "Make a signed call; verify and explain its answer."),
         "inspect": ("wimse.cli.inspect:inspect", "Explain a message or a token, step by step."),
         "wit": ("wimse.cli.wit:wit", "Inspect and verify Workload Identity Tokens."),
+        "proof": ("wimse.cli.proof:proof", "Verify Workload Proof Tokens."),
         "authenticate": ("wimse.cli.authenticate:authenticate", "Verify a message completely: who sent it?"),
         "httpsig": ("wimse.cli.httpsig:httpsig", "HTTP Message Signatures (RFC 9421) alone."),
         "key": ("wimse.cli.key:key", "Generate, show and convert keys."),

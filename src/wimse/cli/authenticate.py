@@ -29,7 +29,8 @@ __all__ = ["authenticate", "workload_document"]
     "audiences",
     multiple=True,
     metavar="A",
-    help="Who we are to callers, compared whole; may be repeated. Needed for a request; a response has none.",
+    help="Who we are to callers, compared whole; may be repeated. Needed for a request, but of cofide-poc, which names "
+    "none; a response has none.",
 )
 @click.option(
     "--request", "request_path", metavar="MESSAGE", help="The request that was sent, when MESSAGE is its response."
@@ -56,6 +57,8 @@ def authenticate(  # noqa: PLR0917 - click passes by name
     With --request, MESSAGE is a response, judged as the client that sent this request would: it must carry the nonce
     of the request, and be signed if the request asked for that. An unsigned response to a request that did not ask is
     accepted with identity null. Any workload of the bundle may have answered: compare the identity.
+
+    The revision cofide-poc is that of the Go proof of concept by Cofide. It binds neither audience nor response.
 
     Replay is judged within this one call only, which means not at all: a server that remembers nonces would refuse the
     same message the second time.
@@ -99,10 +102,15 @@ def _sender(
 
     if not isinstance(judged.message, Request):
         raise output.Unusable("the message is a response: give the request that it answers with --request")
-    if not audiences or not all(audiences):
+    if not all(audiences) or (revision.binds_audience and not audiences):
         raise output.Unusable("--audience is needed to judge a request, and is not empty")
     authenticator = Authenticator(
-        bundles=bundles, audience=audiences, replay=MemoryReplayStore(), policy=any_trusted, revision=revision
+        # Without a name of ours, a request that names somebody is for another recipient.
+        bundles=bundles,
+        audience=audiences or (lambda _, __: False),
+        replay=MemoryReplayStore(),
+        policy=any_trusted,
+        revision=revision,
     )
     return authenticator.authenticate(judged.message, judged.content, now=now)
 
@@ -131,7 +139,9 @@ def _as_sent(request: Request, revision: Revision) -> SignedRequest:
         nonce = metadata.text("nonce")
         if not nonce:
             raise Refused(Reason.PARAMETER_MISSING, "its signature has no nonce, so that no response can answer it")
-    return SignedRequest(request, nonce, metadata.flag(SIGN_RESPONSE))
+    # Where a revision has no way to ask for a signed response, every response has a signature.
+    must_be_signed = metadata.flag(SIGN_RESPONSE) or SIGN_RESPONSE not in revision.request_sent
+    return SignedRequest(request, nonce, must_be_signed)
 
 
 class _NoSource:

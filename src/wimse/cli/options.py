@@ -94,7 +94,7 @@ def revision_option(function: Decorated) -> Decorated:
         show_default=True,
         metavar="R",
         callback=_revision,
-        help="Of the http-signature profile: 07 or 06.",
+        help="Of http-signature: 07, 06, bridge, cofide-poc.",
     )(function)
 
 

@@ -95,13 +95,12 @@ class SignatureRequest:
         chosen = {name: value for name, value in own.items() if value is not None} | dict(parameters or {})
         if any(type(value) is not _PARAMETER_TYPES.get(name, type(value)) for name, value in chosen.items()):
             raise ConfigurationError("a parameter of a signature request has the wrong type")
-        made = cls(label, SignatureInput(identifiers, chosen))
-        made.wanted.check_components()
         try:
-            made.serialized.encode("ascii")
+            made = cls(label, SignatureInput(identifiers, chosen))
             serialize_structured({label: True})
-        except (ValueError, TypeError):
+        except (ConfigurationError, ValueError, TypeError):
             raise ConfigurationError("a signature request cannot be written as a structured field") from None
+        made.wanted.check_components()
         return made
 
     @property

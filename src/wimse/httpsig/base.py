@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from wimse.errors import Reason, Refused
+from wimse.httpsig.coverage import CoveredComponents
 from wimse.httpsig.field_types import DEFAULT_FIELD_TYPES, StructuredFieldTypes
 from wimse.httpsig.message import Message, Request
 from wimse.httpsig.parameters import SignatureInput
@@ -22,8 +24,8 @@ class SignatureBase(NamedTuple):
     """
 
     data: bytes
-    names: tuple[str, ...]
-    values: tuple[str, ...]
+    names: Sequence[str]
+    values: Sequence[str]
 
     @property
     def covered(self) -> dict[str, str]:
@@ -50,15 +52,36 @@ def signature_base(
         Refused: any reason of the class `base`, `parameter_duplicated`, `too_many_parameters`; then there is no base
             at all.
     """
-    components = metadata.covered
-    components.check_distinct()  # step 2.0
-    plan = components.plan(field_types)
-    values = tuple([read(message, request) for read in plan.readers])  # step 2.4
-    # Steps 2.1 to 2.6, then 3: each line begins with what is known of its list.
-    text = "".join([prefix + value for prefix, value in zip(plan.prefixes, values, strict=True)])
-    text += f'{plan.last}"@signature-params": {metadata.serialized}'
+    return SignatureBase(*base_parts(metadata.components, metadata.serialized, message, request, field_types))
+
+
+def base_parts(
+    components: CoveredComponents,
+    metadata: str,
+    message: Message,
+    request: Request | None,
+    field_types: StructuredFieldTypes,
+) -> tuple[bytes, Sequence[str], Sequence[str]]:
+    """The three parts of a `SignatureBase`, for metadata that are serialised already; errors as `signature_base`."""
+    readers, pieces, names = components.plan(field_types)  # it knows that no component is named twice: step 2.0
+    fields = message.fields.by_name
     try:
-        data = text.encode("ascii")  # step 4
+        values = [fields[name] if name else read(message, request) for name, read in readers]  # step 2.4
+    except KeyError:  # the reader says what is missing
+        values = [read(message, request) for _, read in readers]
+    lines = pieces[:]  # steps 2.1 to 2.6, and 3: what is known of each line, with gaps for the values
+    lines[1::2] = *values, metadata
+    try:
+        data = "".join(lines).encode("ascii")  # step 4
     except UnicodeEncodeError:
-        raise Refused(Reason.COMPONENT_VALUE_INVALID, "the signature base is not ASCII") from None
-    return SignatureBase(data, plan.names, values)
+        raise _not_ascii(names, values) from None
+    return data, names, values
+
+
+def _not_ascii(names: Iterable[str], values: Iterable[str]) -> Refused:
+    # §2.5 step 2.5: no obs-text. Which component it is in is worked out only now.
+    name = next(
+        (name for name, value in zip(names, values, strict=True) if not value.isascii()),
+        "the parameters of the signature",
+    )
+    return Refused(Reason.COMPONENT_VALUE_INVALID, f"the value of {name} is not ASCII")

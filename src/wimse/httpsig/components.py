@@ -104,6 +104,11 @@ class ComponentIdentifier:
         """Whether the name is one of a derived component, not of a field."""
         return self.name.startswith("@")
 
+    @cached_property
+    def field(self) -> str | None:
+        """The name of the field whose value is taken from the message as it is; None for all else."""
+        return None if self.parameters or self.derived else self.name
+
     @property
     def of_request(self) -> bool:
         """Whether the flag `req` is set: the value is the request's, in a response's signature (§2.4)."""
@@ -245,6 +250,23 @@ def _method(message: Message, _: Request | None) -> str:
     return message.method  # a token, as `Request` has seen to
 
 
+def _path(message: Message, request: Request | None) -> str:
+    # Of an origin-form, which nearly all targets have, without the detour; its characters are known to be printable.
+    if isinstance(message, Request) and message.target[0] == "/":
+        return message.target.partition("?")[0]
+    return _path_of_any(message, request)
+
+
+def _query(message: Message, request: Request | None) -> str:
+    if isinstance(message, Request) and message.target[0] == "/":
+        return "?" + message.target.partition("?")[2]
+    return _query_of_any(message, request)
+
+
+_path_of_any: Final = _of_request("@path", targets.path)
+_query_of_any: Final = _of_request("@query", targets.query)
+
+
 def _status(message: Message, _: Request | None) -> str:
     if not isinstance(message, Response):  # §2.2.9: MUST NOT be used in a request
         raise Refused(Reason.COMPONENT_NOT_APPLICABLE, "a request has no @status")
@@ -257,8 +279,8 @@ _DERIVED: Final[Mapping[str, Resolver]] = {
     "@authority": _of_request("@authority", targets.authority),
     "@scheme": _of_request("@scheme", targets.scheme),
     "@request-target": _of_request("@request-target", lambda request: request.target),
-    "@path": _of_request("@path", targets.path),
-    "@query": _of_request("@query", targets.query),
+    "@path": _path,
+    "@query": _query,
     "@status": _status,
 }
 

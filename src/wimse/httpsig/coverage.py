@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, cast
 
 import http_sf
 
-from wimse.errors import Reason, Refused
+from wimse.errors import ConfigurationError, Reason, Refused
 from wimse.httpsig.components import ComponentIdentifier, Resolver, check_distinct, resolver_for
 from wimse.httpsig.field_types import StructuredFieldTypes
 
@@ -28,15 +28,14 @@ class Plan(NamedTuple):
     """How the base of a list is built.
 
     Attributes:
-        prefixes: of each component what stands before its value: the end of the line before, and the identifier.
-        readers: of each component the function that reads the value.
-        last: what ends the last of these lines.
+        readers: of each component the name of the field whose one value is taken as it is, or None; and the function
+            that reads the value, and that refuses what is not there.
+        pieces: of the base; every other one is a gap for the value of a component, the last for the metadata.
         names: of each component how people write it.
     """
 
-    prefixes: tuple[str, ...]
-    readers: tuple[Resolver, ...]
-    last: str
+    readers: tuple[tuple[str | None, Resolver], ...]
+    pieces: list[str]
     names: tuple[str, ...]
 
 
@@ -57,14 +56,21 @@ class CoveredComponents(tuple[ComponentIdentifier, ...]):  # noqa: SLOT001 - as 
 
         Raises:
             Refused: for malformed text.
+            ConfigurationError: for a name or a parameter that a structured field cannot hold.
         """
         if isinstance(components, CoveredComponents):
             return components
         listed = tuple(
             each if isinstance(each, ComponentIdentifier) else ComponentIdentifier.parse(each) for each in components
         )
+        try:
+            spelled = tuple(each.serialized for each in listed)
+        except ValueError:
+            raise ConfigurationError(
+                "a component's name or parameter cannot be written as a structured field"
+            ) from None
         # By spelling: lists that differ in the order of a component's parameters are equal, and are signed differently.
-        return _kept(listed, tuple(each.serialized for each in listed))
+        return _kept(listed, spelled)
 
     @cached_property
     def serialized(self) -> str:
@@ -116,22 +122,26 @@ class CoveredComponents(tuple[ComponentIdentifier, ...]):  # noqa: SLOT001 - as 
         """How the base is built with these types of structured fields.
 
         Raises:
-            Refused: as `resolver_for`.
+            Refused: as `resolver_for` and `check_distinct`.
         """
-        plan = self._plans.get(field_types)
-        if plan is None:
-            plan = Plan(
-                tuple(("\n" if position else "") + f"{each.serialized}: " for position, each in enumerate(self)),
-                tuple(resolver_for(each, field_types) for each in self),
-                "\n" if self else "",
-                tuple(str(each) for each in self),
-            )
-            if len(self._plans) < _MAX_ANSWERS:
-                self._plans[field_types] = plan
+        known = self._plans.get(id(field_types))  # by identity, as in `missing`
+        if known is not None:
+            return known[1]
+        self.check_distinct()  # RFC 9421 §2.5 step 2.0: there is no base of a list that names a component twice
+        pieces: list[str] = []
+        for begin in (*(each.serialized for each in self), '"@signature-params"'):
+            pieces += [("\n" if pieces else "") + begin + ": ", ""]
+        plan = Plan(
+            tuple((each.field, resolver_for(each, field_types)) for each in self),
+            pieces,
+            tuple(str(each) for each in self),
+        )
+        if len(self._plans) < _MAX_ANSWERS:
+            self._plans[id(field_types)] = field_types, plan
         return plan
 
     @cached_property
-    def _plans(self) -> dict[StructuredFieldTypes, Plan]:
+    def _plans(self) -> dict[int, tuple[StructuredFieldTypes, Plan]]:
         return {}
 
 

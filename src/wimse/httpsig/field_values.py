@@ -51,13 +51,7 @@ def field_resolver(name: str, parameters: Mapping[str, bool | str], field_types:
 
 
 def _plain(name: str) -> _Resolver:
-    def read(message: Message, _: Request | None) -> str:
-        values = message.fields.by_name.get(name)
-        if values is not None and len(values) == 1 and values[0].isascii():
-            return values[0]
-        return _combined(message.fields, name)
-
-    return read
+    return lambda message, _: _combined(message.fields, name)
 
 
 def _reader(

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Final, TypeVar, cast
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Final, TypeVar
 
 from wimse.errors import Reason, Refused
 
@@ -28,12 +29,33 @@ _OWS: Final = " \t"
 _Made = TypeVar("_Made")
 
 
-def _check_lines(lines: tuple[tuple[str, str], ...]) -> None:
+def _lower_name(name: str) -> str:
+    if not _TOKEN.fullmatch(name):
+        raise Refused(Reason.FIELD_MALFORMED, "a field's name is not a token")
+    return name.lower()
+
+
+# The same few names come with every message; those that strangers send are kept too, bounded in number and in size.
+_known_name = lru_cache(maxsize=1_024)(_lower_name)
+_MAX_KEPT_CHARACTERS: Final = 64
+
+
+def _index(lines: tuple[tuple[str, str], ...]) -> tuple[dict[str, str], dict[str, list[str]]]:
+    # In one pass: check each line, and put each field's value together (RFC 9421 §2.1 steps 2 and 4).
+    combined: dict[str, str] = {}
+    repeated: dict[str, list[str]] = {}
     for name, value in lines:
-        if not _TOKEN.fullmatch(name):
-            raise Refused(Reason.FIELD_MALFORMED, "a field's name is not a token")
-        if not _VALUE.fullmatch(value):
+        key = _known_name(name) if len(name) <= _MAX_KEPT_CHARACTERS else _lower_name(name)
+        # Printable ASCII is what nearly all are, and is seen without the regular expression.
+        if not (value.isascii() and value.isprintable()) and not _VALUE.fullmatch(value):
             raise Refused(Reason.FIELD_MALFORMED, "a field's value has a control character")
+        if key in combined:
+            repeated.setdefault(key, [combined[key]]).append(value.strip(_OWS))
+        else:
+            combined[key] = value.strip(_OWS)
+    for key, values in repeated.items():
+        combined[key] = ", ".join(values)
+    return combined, repeated
 
 
 class Fields:
@@ -42,7 +64,7 @@ class Fields:
     A sequence of (name, value) pairs of `str`; bytes above 7F are the characters of the same number (ISO 8859-1).
     """
 
-    __slots__ = ("_index", "_lines", "_made")
+    __slots__ = ("_combined", "_lines", "_made", "_repeated")
 
     def __init__(self, lines: Iterable[tuple[str, str]] = ()) -> None:
         """Hold `lines`.
@@ -52,8 +74,9 @@ class Fields:
                 control character.
         """
         self._lines = tuple((name, value) for name, value in lines)
-        _check_lines(self._lines)
-        self._index: dict[str, list[str]] | None = None
+        self._combined: dict[str, str] | None  # None until it is asked for, and then _repeated is not there either
+        self._repeated: dict[str, list[str]]
+        self._combined, self._repeated = _index(self._lines)
         self._made: dict[Hashable, Any] | None = None
 
     @classmethod
@@ -61,13 +84,30 @@ class Fields:
         """Take lines as servers and clients hand them over; raises as the constructor."""
         return cls((name.decode("latin-1"), value.decode("latin-1")) for name, value in lines)
 
+    @property
+    def by_name(self) -> Mapping[str, str]:
+        """Each field's one value under its name in lower case, as `combined` gives it. Not to be modified."""
+        if self._combined is None:
+            self._combined, self._repeated = _index(self._lines)
+        return self._combined
+
+    @property
+    def repeated(self) -> Mapping[str, list[str]]:
+        """The fields of more than one line, as `values` gives them. Not to be modified."""
+        if self._combined is None:
+            self._combined, self._repeated = _index(self._lines)
+        return self._repeated
+
     def values(self, name: str) -> list[str]:
         """The values of every line of this name, in order, without surrounding white space (RFC 9421 §2.1 step 2).
 
         Args:
             name: in lower case.
         """
-        return list(self.by_name.get(name, ()))
+        if name in self.repeated:
+            return list(self._repeated[name])
+        value = self.by_name.get(name)
+        return [] if value is None else [value]
 
     def combined(self, name: str) -> str | None:
         """The field's one value: its lines joined by a comma and a space (RFC 9421 §2.1 step 4); None if absent.
@@ -75,20 +115,7 @@ class Fields:
         Args:
             name: in lower case.
         """
-        values = self.by_name.get(name)
-        if values is None:
-            return None
-        return values[0] if len(values) == 1 else ", ".join(values)
-
-    @property
-    def by_name(self) -> Mapping[str, list[str]]:
-        """The values of every name, in lower case; as `values` gives them. Not to be modified."""
-        if self._index is None:
-            index: dict[str, list[str]] = {}
-            for name, value in self._lines:
-                index.setdefault(name.lower(), []).append(value.strip(_OWS))
-            self._index = index
-        return self._index
+        return self.by_name.get(name)
 
     def once(self, key: Hashable, make: Callable[[], _Made]) -> _Made:
         """What `make` returns; called at most once for each key, as these lines never change. Not to be modified."""
@@ -102,10 +129,14 @@ class Fields:
 
     def adding(self, *lines: tuple[str, str]) -> Fields:
         """The same lines with `lines` after them; raises as the constructor."""
-        _check_lines(lines)
+        _index(lines)
+        return self.with_written(lines)
+
+    def with_written(self, lines: tuple[tuple[str, str], ...]) -> Fields:
+        """As `adding`, for lines that were written here and have no character that they cannot have."""
         both = object.__new__(Fields)  # the lines that are here were looked at when they came
         both._lines = self._lines + lines
-        both._index = both._made = None
+        both._combined = both._made = None
         return both
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
@@ -138,7 +169,8 @@ def _once(kept: dict[Hashable, Any], key: Hashable, make: Callable[[], _Made]) -
     return made
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Not slotted, neither of the two: `with_fields` copies what there is at once.
+@dataclass(frozen=True, kw_only=True)
 class Request:
     """A request's head.
 
@@ -173,11 +205,11 @@ class Request:
             raise Refused(Reason.MESSAGE_MALFORMED, "the authority has characters it cannot have")
 
     def once(self, key: Hashable, make: Callable[[], _Made]) -> _Made:
-        """What `make` returns; called at most once for each key, as a request never changes. Not to be modified."""
+        """What `make` finds out of the target, which never changes; called at most once for each key."""
         return _once(self._made, key, make)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Response:
     """A response's head.
 
@@ -205,14 +237,7 @@ AnyMessage = TypeVar("AnyMessage", bound=Request | Response)
 
 def with_fields(message: AnyMessage, fields: Fields) -> AnyMessage:
     """The same message with other fields in its head; its trailers stay."""
-    if isinstance(message, Request):
-        made, put = object.__new__(Request), object.__setattr__  # what stays was looked at when the message was made
-        put(made, "method", message.method)
-        put(made, "target", message.target)
-        put(made, "scheme", message.scheme)
-        put(made, "authority", message.authority)
-        put(made, "trailers", message.trailers)
-        put(made, "fields", fields)
-        put(made, "_made", {})
-        return cast("AnyMessage", made)
-    return replace(message, fields=fields)
+    # What stays was looked at when the message was made; what was found out of the target (`once`) is still true.
+    made = object.__new__(type(message))
+    made.__dict__.update(message.__dict__, fields=fields)
+    return made

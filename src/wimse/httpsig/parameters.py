@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
-from typing import Any, Final, cast
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, Self, cast
 
 import http_sf
 
@@ -27,21 +27,41 @@ PARAMETER_TYPES: Final[Mapping[str, type]] = {
 }
 
 
-# Not slotted: it caches its own serialisation.
-@dataclass(frozen=True)
-class SignatureInput:
+def known_types(extension_types: Mapping[str, type]) -> Mapping[str, type]:
+    """The types of §2.3, and of further parameters that an application knows; the former stay as they are."""
+    return {**extension_types, **PARAMETER_TYPES}
+
+
+class _Metadata(NamedTuple):
+    components: CoveredComponents
+    parameters: Mapping[str, Any]
+    serialized: str
+
+
+class SignatureInput(_Metadata):
     """What a signature covers, and its parameters, both in the order in which they are signed.
 
     Attributes:
         components: the covered components.
         parameters: name to value; int, str, bool, or another structured-field type for names not known here.
+        serialized: the value of `@signature-params` and of the member of Signature-Input (§2.3).
     """
 
-    components: tuple[ComponentIdentifier, ...]
-    parameters: Mapping[str, object] = field(default_factory=dict)
+    __slots__ = ()
+
+    def __new__(
+        cls, components: Iterable[ComponentIdentifier], parameters: Mapping[str, object] = MappingProxyType({})
+    ) -> Self:
+        """Take both as they are, with whatever types the parameters have.
+
+        Raises:
+            ConfigurationError: for what a structured field cannot hold.
+        """
+        covered = CoveredComponents.of(components)
+        return cls.as_signed(covered, parameters, covered.serialized + serialize_parameters(parameters, typed=False))
 
     @classmethod
-    def build(cls, components: Iterable[ComponentIdentifier | str], parameters: Mapping[str, object]) -> SignatureInput:
+    def build(cls, components: Iterable[ComponentIdentifier | str], parameters: Mapping[str, object]) -> Self:
         """Put together the metadata of a signature to be made.
 
         Args:
@@ -52,27 +72,12 @@ class SignatureInput:
             ConfigurationError: for a parameter of the wrong type, or one that a structured field cannot hold.
             Refused: for a malformed identifier, or one that is listed twice.
         """
-        try:
-            covered = CoveredComponents.of(components)
-        except ValueError:
-            raise ConfigurationError(
-                "a component's name or parameter cannot be written as a structured field"
-            ) from None
+        covered = CoveredComponents.of(components)
         covered.check_distinct()
-        for name, value in parameters.items():
-            if type(value) is not PARAMETER_TYPES.get(name, type(value)):
-                raise ConfigurationError(f"the signature parameter {name} has the wrong type")
-        try:
-            text = covered.serialized + _serialize_parameters(parameters)
-            text.encode("ascii")
-        except (ValueError, TypeError):
-            raise ConfigurationError("a signature parameter cannot be written as a structured field") from None
-        return cls.as_signed(covered, dict(parameters), text)
+        return cls.as_signed(covered, dict(parameters), covered.serialized + serialize_parameters(parameters))
 
     @classmethod
-    def as_signed(
-        cls, components: CoveredComponents, parameters: Mapping[str, object], serialized: str
-    ) -> SignatureInput:
+    def as_signed(cls, components: CoveredComponents, parameters: Mapping[str, object], serialized: str) -> Self:
         """Take metadata whose serialisation is known, from whoever read or wrote it.
 
         Args:
@@ -80,20 +85,7 @@ class SignatureInput:
             parameters: in their order.
             serialized: both, as §2.3 serialises them.
         """
-        made = object.__new__(cls)
-        # The two attributes, and what the properties below would work out, had they to.
-        made.__dict__.update(components=components, parameters=parameters, serialized=serialized, covered=components)
-        return made
-
-    @cached_property
-    def covered(self) -> CoveredComponents:
-        """The components, with what is known about their list."""
-        return CoveredComponents.of(self.components)
-
-    @cached_property
-    def serialized(self) -> str:
-        """The value of `@signature-params` and of the member of Signature-Input (§2.3)."""
-        return self.covered.serialized + _serialize_parameters(self.parameters)
+        return tuple.__new__(cls, (components, parameters, serialized))
 
     def check_components(self) -> None:
         """Refuse a list that names a component twice, in whatever order of parameters (§2, §2.5 step 2.0).
@@ -101,7 +93,7 @@ class SignatureInput:
         Raises:
             Refused: `component_duplicated`.
         """
-        self.covered.check_distinct()
+        self.components.check_distinct()
 
     def integer(self, name: str) -> int | None:
         """An Integer parameter, or None when it is absent."""
@@ -118,9 +110,8 @@ class SignatureInput:
         return self.parameters.get(name) is True
 
 
-# RFC 9651 §3.1.2: the key of a parameter; §3.3.3: a String, here one that needs no escapes.
+# RFC 9651 §3.1.2: the key of a parameter.
 _KEY: Final = re.compile(r"[a-z*][a-z0-9_.*-]*", re.ASCII)
-_PLAIN: Final = re.compile(r"[\x20\x21\x23-\x5b\x5d-\x7e]*", re.ASCII)
 _MAX_INTEGER: Final = 999_999_999_999_999
 
 
@@ -130,19 +121,72 @@ def is_key(name: str) -> bool:
     return _KEY.fullmatch(name) is not None
 
 
-def _serialize_parameters(parameters: Mapping[str, object]) -> str:
+class _Template(NamedTuple):
+    """How parameters of certain names and types are written.
+
+    Attributes:
+        text: to be filled with their values; None where the library has to write them.
+        integers: the places of the Integers.
+        flags: whether any is a Boolean; the text is for the true one.
+        quotes: how many quotes the text has.
+        mistyped: the name of one that is not of the type of §2.3, or None.
+    """
+
+    text: str | None
+    integers: tuple[int, ...]
+    flags: bool
+    quotes: int
+    mistyped: str | None
+
+
+def serialize_parameters(parameters: Mapping[str, Any], *, typed: bool = True) -> str:
+    """Write the parameters of a signature as §2.3 says, in their order.
+
+    Args:
+        parameters: name to value.
+        typed: whether those of §2.3 must be of their type; in an Accept-Signature field some are flags (§5.1).
+
+    Raises:
+        ConfigurationError: for one of the wrong type, or one that a structured field cannot hold.
+    """
     # The common types by hand, as the library would write them; everything else, and what is wrong, is the library's.
-    parts: list[str] = []
-    for name, value in parameters.items():
-        if not is_key(name):
-            raise ValueError(name)
-        if type(value) is str and _PLAIN.fullmatch(value):
-            parts.append(f';{name}="{value}"')
-        elif type(value) is int and -_MAX_INTEGER <= value <= _MAX_INTEGER:
-            parts.append(f";{name}={value}")
-        elif value is True:
-            parts.append(f";{name}")
-        else:
-            # As the only parameter of an Item, since a List or an Inner List is no value of a parameter.
-            parts.append(http_sf.ser((True, {name: cast("Any", value)})).removeprefix("?1"))
-    return "".join(parts)
+    values = tuple(parameters.values())
+    template, integers, flags, quotes, mistyped = _template(tuple(parameters), tuple(map(type, values)))
+    if typed and mistyped:
+        raise ConfigurationError(f"the signature parameter {mistyped} has the wrong type")
+    if template is None or (flags and False in values):
+        return _serialize_one_by_one(parameters)
+    for place in integers:
+        if not -_MAX_INTEGER <= values[place] <= _MAX_INTEGER:
+            return _serialize_one_by_one(parameters)
+    text = template % values
+    # RFC 9651 §3.3.3: a String has printable ASCII, and escapes before what would be one more quote or a backslash.
+    if text.isascii() and text.isprintable() and "\\" not in text and text.count('"') == quotes:
+        return text
+    return _serialize_one_by_one(parameters)
+
+
+@lru_cache(maxsize=256)
+def _template(names: tuple[str, ...], types: tuple[type, ...]) -> _Template:
+    """The template for parameters of these names and types."""
+    pieces, pairs = {str: '="%s"', int: "=%d", bool: "%.0s"}, tuple(zip(names, types, strict=True))
+    common = {*types} <= pieces.keys() and all(map(is_key, names))
+    return _Template(
+        "".join(f";{name}{pieces[kind]}" for name, kind in pairs) if common else None,
+        tuple(place for place, kind in enumerate(types) if kind is int),
+        bool in types,
+        2 * types.count(str),
+        next((name for name, kind in pairs if PARAMETER_TYPES.get(name, kind) is not kind), None),
+    )
+
+
+def _serialize_one_by_one(parameters: Mapping[str, object]) -> str:
+    # Each as the only parameter of an Item, since a List or an Inner List is no value of a parameter.
+    try:
+        text = "".join(
+            http_sf.ser((True, {name: cast("Any", value)})).removeprefix("?1") for name, value in parameters.items()
+        )
+        text.encode("ascii")
+    except (ValueError, TypeError):
+        raise ConfigurationError("a signature parameter cannot be written as a structured field") from None
+    return text

@@ -10,8 +10,9 @@ from typing import Final
 from wimse.errors import ConfigurationError, Reason, Refused, Violation
 from wimse.httpsig.components import ComponentIdentifier, component_value
 from wimse.httpsig.digest import CONTENT_DIGEST
+from wimse.httpsig.forms import KnownForms
 from wimse.httpsig.message import Message, Request
-from wimse.httpsig.parameters import SignatureInput
+from wimse.httpsig.parameters import SignatureInput, known_types
 from wimse.httpsig.signatures import LabelledSignature
 from wimse.keys import Algorithm
 from wimse.keys.algorithms import algorithm_of_http_name
@@ -49,6 +50,8 @@ class Requirements:
             None does not look at it.
         leeway: how far the two clocks may be apart. Default 30 s, at most 120 s.
         algorithms: those that are allowed; None allows each that is supported.
+        known_types: `parameter_types` with those of §2.3; worked out.
+        forms: those of signatures that satisfied these requirements; learnt.
 
     Raises on construction:
         ConfigurationError: for a leeway that is negative or above 120 s, a negative age or lifetime, a parameter both
@@ -72,13 +75,24 @@ class Requirements:
     leeway: timedelta = timedelta(seconds=30)
     algorithms: frozenset[Algorithm] | None = None
     # Worked out once, since a value is made once and asked for every message.
-    _needed_parameters: tuple[str, ...] = field(init=False, repr=False, compare=False, default=())
-    _leeway_seconds: int = field(init=False, repr=False, compare=False, default=0)
+    _needed: frozenset[str] = field(init=False, repr=False, compare=False, default=frozenset())
+    _forbidden: frozenset[str] = field(init=False, repr=False, compare=False, default=frozenset())
+    known_types: Mapping[str, type] = field(init=False, repr=False, compare=False, default_factory=dict)
+    forms: KnownForms = field(init=False, repr=False, compare=False, default_factory=KnownForms)
+    _judges_values: bool = field(init=False, repr=False, compare=False, default=True)
+    _leeway: int = field(init=False, repr=False, compare=False, default=0)  # seconds, as the two that follow
+    _max_age: int | None = field(init=False, repr=False, compare=False, default=None)
+    _max_lifetime: int | None = field(init=False, repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:
-        needed = (*self.parameters, *self.parameter_values, *(["tag"] if self.tags is not None else []))
-        object.__setattr__(self, "_needed_parameters", tuple(dict.fromkeys(needed)))
-        object.__setattr__(self, "_leeway_seconds", int(self.leeway.total_seconds()))
+        put = object.__setattr__
+        put(self, "_needed", frozenset((*self.parameters, *self.parameter_values, *self._tag_if_limited())))
+        put(self, "_forbidden", frozenset(self.forbidden_parameters))
+        put(self, "known_types", known_types(self.parameter_types))
+        put(self, "_judges_values", bool(self.parameter_values) or self.tags is not None)
+        put(self, "_leeway", int(self.leeway.total_seconds()))
+        put(self, "_max_age", _seconds(self.max_age))
+        put(self, "_max_lifetime", _seconds(self.max_lifetime))
         if not timedelta(0) <= self.leeway <= MAX_LEEWAY:
             raise ConfigurationError(f"leeway must be between 0 and {MAX_LEEWAY.seconds} seconds")
         for name, duration in (("max_age", self.max_age), ("max_lifetime", self.max_lifetime)):
@@ -114,80 +128,78 @@ class Requirements:
         if self.cover_content and content is None:
             raise ConfigurationError("cover_content is judged with the content, which was not given")
         found: list[Violation] = []
-        self._coverage(found, metadata, message, request, has_content=bool(content))
-        self._parameters(found, metadata)
-        self._times(found, metadata, now)
+        covered, given = metadata.components, metadata.parameters
+        missing, optional = covered.missing(self.components), covered.missing(self.components_if_present)
+        if optional:
+            missing = (*missing, *(each for each in optional if _is_present(each, message, request)))
+        if self.cover_content and content and not covered.has(CONTENT_DIGEST_COMPONENT):
+            missing = (*missing, CONTENT_DIGEST_COMPONENT)
+        for identifier in missing:
+            found.append(Violation(Reason.COMPONENT_NOT_COVERED, f"{identifier} is not covered"))
+        if not given.keys() >= self._needed or not self._forbidden.isdisjoint(given):
+            self._presence(found, given)
+        if self._judges_values or "alg" in given:
+            self._values(found, given)
+        self._times(found, given, now)
         if found:
             raise Refused.for_violations(list(dict.fromkeys(found)))
 
-    def _coverage(
-        self,
-        found: list[Violation],
-        metadata: SignatureInput,
-        message: Message,
-        request: Request | None,
-        *,
-        has_content: bool,
-    ) -> None:
-        covered = metadata.covered
-        missing = list(covered.missing(self.components))
-        for each in self.components_if_present:
-            if not covered.has(each) and _is_present(each, message, request):
-                missing.append(each)
-        if self.cover_content and has_content and not covered.has(CONTENT_DIGEST_COMPONENT):
-            missing.append(CONTENT_DIGEST_COMPONENT)
-        for identifier in missing:
-            found.append(Violation(Reason.COMPONENT_NOT_COVERED, f"{identifier} is not covered"))
+    def _tag_if_limited(self) -> tuple[str, ...]:
+        return () if self.tags is None else ("tag",)
 
-    def _parameters(self, found: list[Violation], metadata: SignatureInput) -> None:
-        given = metadata.parameters
-        for name in self._needed_parameters:
+    def _presence(self, found: list[Violation], given: Mapping[str, object]) -> None:
+        for name in dict.fromkeys((*self.parameters, *self.parameter_values, *self._tag_if_limited())):
             if name not in given:
                 found.append(Violation(Reason.PARAMETER_MISSING, f"the parameter {name} is missing"))
         for name in self.forbidden_parameters:
             if name in given:
                 found.append(Violation(Reason.PARAMETER_FORBIDDEN, f"the parameter {name} must not be used"))
+
+    def _values(self, found: list[Violation], given: Mapping[str, object]) -> None:
         for name, value in self.parameter_values.items():
             if name in given and not _same(given[name], value):
                 detail = f"the parameter {name} does not have the value that is required"
                 found.append(Violation(Reason.PARAMETER_VALUE, detail))
-        if self.tags is not None and (tag := metadata.text("tag")) is not None and tag not in self.tags:
+        if self.tags is not None and isinstance(tag := given.get("tag"), str) and tag not in self.tags:
             found.append(Violation(Reason.PARAMETER_VALUE, "the tag is not among those accepted"))
         # Only what the signature says of itself; the key's algorithm is compared when the key is known (step 6).
         if (
-            self.algorithms is not None
-            and "alg" in given
+            "alg" in given
+            and self.algorithms is not None
             and algorithm_of_http_name(given["alg"]) not in self.algorithms
         ):
             found.append(Violation(Reason.ALGORITHM_NOT_ALLOWED, "the parameter alg is not among those allowed"))
 
-    def _times(self, found: list[Violation], metadata: SignatureInput, now: int) -> None:
+    def _times(self, found: list[Violation], given: Mapping[str, object], now: int) -> None:
         # Plain integers throughout: a `created` of fifteen digits is no date and must not become an exception.
-        created, expires, leeway = metadata.integer("created"), metadata.integer("expires"), self._leeway_seconds
+        created, expires, leeway = given.get("created"), given.get("expires"), self._leeway
+        created = created if type(created) is int else None
+        expires = expires if type(expires) is int else None
         if expires is not None and now >= expires + leeway:
             found.append(Violation(Reason.SIGNATURE_EXPIRED, "the signature has expired"))
         if created is not None and created > now + leeway:
             found.append(Violation(Reason.SIGNATURE_NOT_YET_VALID, "the signature was created in the future"))
         if created is not None and expires is not None and expires <= created:
             found.append(Violation(Reason.SIGNATURE_LIFETIME, "the signature expires before it was created"))
-        if self.max_age is not None:
+        if self._max_age is not None:
             if created is None:
                 found.append(Violation(Reason.PARAMETER_MISSING, "the parameter created is missing"))
-            elif now - created > int(self.max_age.total_seconds()) + leeway:
+            elif now - created > self._max_age + leeway:
                 found.append(Violation(Reason.SIGNATURE_TOO_OLD, "the signature is older than is accepted"))
-        if self.max_lifetime is not None and created is not None and expires is not None:
-            longest = int(self.max_lifetime.total_seconds())
-            if expires - created > longest:
-                found.append(Violation(Reason.SIGNATURE_LIFETIME, f"the signature lives longer than {longest} seconds"))
+        longest = self._max_lifetime
+        if longest is not None and created is not None and expires is not None and expires - created > longest:
+            found.append(Violation(Reason.SIGNATURE_LIFETIME, f"the signature lives longer than {longest} seconds"))
+
+
+def _seconds(duration: timedelta | None) -> int | None:
+    return None if duration is None else int(duration.total_seconds())
 
 
 def _is_present(identifier: ComponentIdentifier, message: Message, request: Request | None) -> bool:
-    source = request if identifier.of_request else message
-    if source is None:
+    if identifier.field is not None:
+        return identifier.field in message.fields.by_name
+    if identifier.of_request and request is None:
         return False
-    own = [each for each in identifier.parameters if each != ("req", True)]
-    if not identifier.derived and not own:
-        return identifier.name in source.fields
     try:
         component_value(identifier, message, request)
     except Refused as refused:

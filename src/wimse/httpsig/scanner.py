@@ -8,8 +8,8 @@ decides. So this reader never refuses, and what it reads is what the parser woul
 
 from __future__ import annotations
 
-import binascii
 import re
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Mapping
 from typing import Final
 
@@ -17,18 +17,20 @@ from wimse.httpsig.coverage import read_components
 from wimse.httpsig.limits import Limits
 from wimse.httpsig.parameters import SignatureInput
 
-__all__ = ["scan_signatures"]
+__all__ = ["INTEGER", "STRING", "member_of_signature", "scan_signatures", "scan_value"]
 
 _KEY: Final = r"[a-z*][a-z0-9_.*-]*"
 # An Inner List as far as its closing parenthesis; what is in it is checked by `read_components`.
 _INNER: Final = r'\([^()"\\]*+(?:"[^"\\]*+"[^()"\\]*+)*+\)'
-# An Integer without leading zeros, a String without escapes, the Boolean false; a key alone is the Boolean true.
-_VALUE_OF_PARAMETER: Final = r'(0|-?[1-9][0-9]{0,14}+)|("[\x20\x21\x23-\x5b\x5d-\x7e]*+")|(\?0)'
+# An Integer without leading zeros; what is between the quotes of a String without escapes.
+INTEGER: Final = r"0|-?[1-9][0-9]{0,14}+"
+STRING: Final = r"[\x20\x21\x23-\x5b\x5d-\x7e]*+"
+# Beside them the Boolean false; a key alone is the Boolean true.
+_VALUE_OF_PARAMETER: Final = rf'("{STRING}")|({INTEGER})|(\?0)'
 _PARAMETER: Final = rf";({_KEY}+)(?:=(?:{_VALUE_OF_PARAMETER}))?+"
 _INPUT: Final = re.compile(
     rf"({_KEY}+)=({_INNER})((?:{re.sub(r'[(](?![?])', '(?:', _PARAMETER)})*+)(?:, (?=.)|\Z)", re.ASCII | re.DOTALL
 )
-_VALUE: Final = re.compile(rf"({_KEY}+)=:([A-Za-z0-9+/]*+={{0,2}}):(?:, (?=.)|\Z)", re.ASCII)
 _PARAMETERS: Final = re.compile(_PARAMETER, re.ASCII)
 
 
@@ -47,7 +49,7 @@ def scan_signatures(
         Label, metadata and value of each signature, in the order of Signature-Input; None when anything is not in
         canonical form, or not in order.
     """
-    if max(len(inputs), len(values)) > limits.max_signature_field_bytes:
+    if len(inputs) > limits.max_signature_field_bytes or len(values) > limits.max_signature_field_bytes:
         return None
     signatures = _scan_values(values, limits)
     if signatures is None:
@@ -58,32 +60,47 @@ def scan_signatures(
         member = _INPUT.match(inputs, position)
         if member is None:
             return None
-        metadata = _scan_metadata(member[2], member[3], types, limits)
-        value = signatures.pop(member[1], None)  # a label that comes twice is not there the second time
+        label, inner, tail = member.groups()
+        value = signatures.pop(label, None)  # a label that comes twice is not there the second time
+        metadata = None if value is None else _scan_metadata(inner, tail, types, limits)
         if metadata is None or value is None:
             return None
-        found.append((member[1], metadata, value))
+        found.append((label, metadata, value))
         position = member.end()
     return None if signatures else found
 
 
 def _scan_values(text: str, limits: Limits) -> dict[str, bytes] | None:
+    # Neither a label nor base64 has a comma. Whether a label is one, Signature-Input tells, where each has its twin.
     found: dict[str, bytes] = {}
-    position, end = 0, len(text)
-    while position < end:
-        member = _VALUE.match(text, position)
-        if member is None or member[1] in found or len(found) >= limits.max_signatures:
+    for member in text.split(", "):
+        label = member.partition("=")[0]
+        value = scan_value(member, label)
+        if value is None or label in found:
             return None
-        encoded = member[2]
-        try:
-            value = binascii.a2b_base64(encoded, strict_mode=True)
-        except binascii.Error:
-            return None
-        if binascii.b2a_base64(value, newline=False).decode("ascii") != encoded:
-            return None
-        found[member[1]] = value
-        position = member.end()
-    return found
+        found[label] = value
+    return found if len(found) <= limits.max_signatures else None
+
+
+def scan_value(text: str, label: str) -> bytes | None:
+    """Read a member of Signature in canonical form.
+
+    Args:
+        text: the member.
+        label: its label.
+    """
+    begin = len(label) + 2
+    try:
+        value = a2b_base64(text[begin:-1], strict_mode=True)
+    except ValueError:  # binascii.Error is one, and what is not ASCII raises the plain one
+        return None
+    # Written again, it is the same to the letter: which rules out trailing bits, and whatever stands around it.
+    return value if text == member_of_signature(label, value) else None
+
+
+def member_of_signature(label: str, value: bytes) -> str:
+    """A member of Signature: a Byte Sequence (RFC 9651 §4.1.8) under its label."""
+    return f"{label}=:{b2a_base64(value, newline=False).decode('ascii')}:"
 
 
 def _scan_metadata(inner: str, tail: str, types: Mapping[str, type], limits: Limits) -> SignatureInput | None:
@@ -96,9 +113,9 @@ def _scan_metadata(inner: str, tail: str, types: Mapping[str, type], limits: Lim
     parameters: dict[str, object] = {}
     # The tail is one parameter after the other: `_INPUT` has seen to it.
     found = _PARAMETERS.findall(tail)
-    for name, number, quoted, false in found:
-        value: object = int(number) if number else quoted[1:-1] if quoted else not false
-        if type(value) is not types.get(name, type(value)):
+    for name, quoted, number, false in found:
+        value: object = quoted[1:-1] if quoted else int(number) if number else not false
+        if name in types and type(value) is not types[name]:
             return None
         parameters[name] = value
     if len(parameters) != len(found) or len(found) > limits.max_parameters:

@@ -37,24 +37,25 @@ def select_signature(signatures: tuple[LabelledSignature, ...], requirements: Re
     for each, asked_for in judged:
         if asked_for:
             raise each.refusal()
-    fitting = [each for each in signatures if _fits(each, requirements)]
-    if len(fitting) == 1:
-        return fitting[0]
-    if fitting:
-        raise Refused(Reason.SIGNATURE_AMBIGUOUS, "the message has more than one signature that fits")
+    label, tag, keyid, predicate = requirements.label, requirements.tag, requirements.keyid, requirements.predicate
+    chosen: LabelledSignature | None = None
+    for signature in signatures:
+        parameters = signature.input.parameters
+        if (
+            (label is None or signature.label == label)
+            and (tag is None or parameters.get("tag") == tag)  # only a String is equal to one
+            and (keyid is None or parameters.get("keyid") == keyid)
+            and (predicate is None or predicate(signature))
+        ):
+            if chosen is not None:
+                raise Refused(Reason.SIGNATURE_AMBIGUOUS, "the message has more than one signature that fits")
+            chosen = signature
+    if chosen is not None:
+        return chosen
     for each, asked_for in judged:
         if asked_for is None:
             raise each.refusal()
     raise Refused(Reason.SIGNATURE_MISSING, "the message has no signature that fits")
-
-
-def _fits(signature: LabelledSignature, requirements: Requirements) -> bool:
-    return (
-        (requirements.label is None or signature.label == requirements.label)
-        and (requirements.tag is None or signature.input.text("tag") == requirements.tag)
-        and (requirements.keyid is None or signature.input.text("keyid") == requirements.keyid)
-        and (requirements.predicate is None or requirements.predicate(signature))
-    )
 
 
 def _asked_for(signature: MalformedSignature, requirements: Requirements) -> bool | None:

@@ -28,7 +28,7 @@ from wimse.errors import Reason, Refused
 from wimse.httpsig.components import ComponentIdentifier
 from wimse.httpsig.limits import DEFAULT_LIMITS, Limits
 from wimse.httpsig.message import Fields
-from wimse.httpsig.parameters import PARAMETER_TYPES, SignatureInput
+from wimse.httpsig.parameters import PARAMETER_TYPES, SignatureInput, known_types
 from wimse.httpsig.scanner import scan_signatures
 
 __all__ = ["LabelledSignature", "MalformedSignature", "ParsedSignatures", "parse_signatures"]
@@ -114,6 +114,11 @@ class ParsedSignatures(tuple[LabelledSignature, ...]):  # noqa: SLOT001 - a tupl
             made.malformed = MappingProxyType(by_label)
         return made
 
+    @classmethod
+    def well_formed(cls, signatures: list[tuple[str, SignatureInput, bytes]]) -> Self:
+        """Hold label, metadata and value of signatures that all are as they should be."""
+        return tuple.__new__(cls, [LabelledSignature(*each) for each in signatures])
+
     @property
     def labels(self) -> frozenset[str]:
         """Every label of the message, of both kinds: a new signature needs another one."""
@@ -150,12 +155,16 @@ def parse_signatures(
             `field_too_large`; `too_many_signatures`; `too_many_components` and `too_many_parameters` for more than
             all labels together may have.
     """
-    types = {**extension_types, **PARAMETER_TYPES} if extension_types else PARAMETER_TYPES
-    written = fields.combined("signature-input"), fields.combined("signature")
-    if written[0] is not None and written[1] is not None:
-        scanned = scan_signatures(written[0], written[1], types, limits)
+    return signatures_of(fields, known_types(extension_types) if extension_types else PARAMETER_TYPES, limits)
+
+
+def signatures_of(fields: Fields, types: Mapping[str, type], limits: Limits) -> ParsedSignatures:
+    """The same with the types of all parameters, as `known_types` puts them together; errors as `parse_signatures`."""
+    written_inputs, written_values = fields.by_name.get("signature-input"), fields.by_name.get("signature")
+    if written_inputs is not None and written_values is not None:
+        scanned = scan_signatures(written_inputs, written_values, types, limits)
         if scanned is not None:
-            return ParsedSignatures(map(LabelledSignature._make, scanned))
+            return ParsedSignatures.well_formed(scanned)
     inputs = _dictionary(fields, "signature-input", limits)
     values = _dictionary(fields, "signature", limits)
     labels = list(dict.fromkeys((*inputs, *values)))

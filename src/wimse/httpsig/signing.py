@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from binascii import b2a_base64
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from wimse.errors import ConfigurationError, Reason, Refused
-from wimse.httpsig.base import SignatureBase, signature_base
+from wimse.httpsig.base import SignatureBase, base_parts
 from wimse.httpsig.components import ComponentIdentifier
+from wimse.httpsig.coverage import CoveredComponents
 from wimse.httpsig.field_types import DEFAULT_FIELD_TYPES, StructuredFieldTypes
 from wimse.httpsig.message import AnyMessage, Message, Request, with_fields
-from wimse.httpsig.parameters import SignatureInput, is_key
+from wimse.httpsig.parameters import is_key, serialize_parameters
+from wimse.httpsig.scanner import member_of_signature
 from wimse.httpsig.signatures import parse_signatures
 from wimse.keys import AnySigner, AsyncSigner, sign_with, sign_with_async, verification_key
 
@@ -32,8 +32,7 @@ SIGNATURE_INPUT: Final = "signature-input"
 SIGNATURE: Final = "signature"
 
 
-@dataclass(frozen=True, slots=True)
-class MadeSignature:
+class MadeSignature(NamedTuple):
     """A signature that was made, in the form in which it is sent.
 
     Attributes:
@@ -51,24 +50,22 @@ class MadeSignature:
         return ("Signature-Input", self.signature_input), ("Signature", self.signature)
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedSignature:
+class PreparedSignature(NamedTuple):
     """A signature that lacks nothing but its value: what `make_signature` has before it signs.
 
     Attributes:
         label: the name of the signature within the message.
-        metadata: the covered components and the parameters.
+        metadata: the covered components and the parameters, serialised.
         base: what is to be signed.
     """
 
     label: str
-    metadata: SignatureInput
+    metadata: str
     base: SignatureBase
 
     def made(self, value: bytes) -> MadeSignature:
         """Finish with the signature's value over `base.data`."""
-        encoded = b2a_base64(value, newline=False).decode("ascii")  # a Byte Sequence, RFC 9651 §4.1.8
-        return MadeSignature(f"{self.label}={self.metadata.serialized}", f"{self.label}=:{encoded}:", self.base)
+        return MadeSignature(f"{self.label}={self.metadata}", member_of_signature(self.label, value), self.base)
 
 
 def prepare_signature(
@@ -84,14 +81,18 @@ def prepare_signature(
     """Do all of §3.1 but the signing itself; arguments and errors as `make_signature`."""
     if not is_key(label):
         raise ConfigurationError("the label is not the key of a structured field's Dictionary")
-    metadata = SignatureInput.build(components, parameters)
-    name = verification_key(signer).algorithm.http_name
+    covered = CoveredComponents.of(components)
+    metadata = covered.serialized + serialize_parameters(parameters)
     # §3.3.7: a JWS algorithm that is not in the registry has no name, and then there is no parameter alg.
-    if metadata.parameters.get("alg", name) != name:
+    if "alg" in parameters:
+        _check_alg(parameters["alg"], signer)
+    parts = base_parts(covered, metadata, message, request, field_types)  # step 5
+    return PreparedSignature(label, metadata, SignatureBase(*parts))
+
+
+def _check_alg(alg: object, signer: AnySigner | AsyncSigner) -> None:
+    if alg != verification_key(signer).algorithm.http_name:
         raise ConfigurationError("the parameter alg is not the algorithm of the key")
-    return PreparedSignature(
-        label, metadata, signature_base(metadata, message, request, field_types=field_types)
-    )  # §3.1 step 5
 
 
 def make_signature(
@@ -158,11 +159,14 @@ def sign(
     Raises:
         Refused: also `signature_label_duplicated` when the message has a signature of this label.
     """
+    # The steps of `make_signature` without the values between them, which would be 5 % of a signature with P-256.
     _check_label(message, label)
-    made = make_signature(
-        message, signer, components, parameters, label=label, request=request, field_types=field_types
-    )
-    return with_fields(message, message.fields.adding(*made.lines()))
+    covered = CoveredComponents.of(components)
+    metadata = covered.serialized + serialize_parameters(parameters)
+    if "alg" in parameters:
+        _check_alg(parameters["alg"], signer)
+    data, _, _ = base_parts(covered, metadata, message, request, field_types)
+    return _with_signature(message, label, metadata, sign_with(signer, data))
 
 
 async def sign_async(
@@ -177,13 +181,20 @@ async def sign_async(
 ) -> AnyMessage:
     """Sign a message as `sign` does, by a signer whose answer is awaited."""
     _check_label(message, label)
-    made = await make_signature_async(
+    prepared = prepare_signature(
         message, signer, components, parameters, label=label, request=request, field_types=field_types
     )
-    return with_fields(message, message.fields.adding(*made.lines()))
+    return _with_signature(message, label, prepared.metadata, await sign_with_async(signer, prepared.base.data))
+
+
+def _with_signature(message: AnyMessage, label: str, metadata: str, value: bytes) -> AnyMessage:
+    lines = (("Signature-Input", f"{label}={metadata}"), ("Signature", member_of_signature(label, value)))
+    return with_fields(message, message.fields.with_written(lines))
 
 
 def _check_label(message: Message, label: str) -> None:
+    if not is_key(label):
+        raise ConfigurationError("the label is not the key of a structured field's Dictionary")
     present = message.fields.by_name
     if "signature" not in present and "signature-input" not in present:
         return

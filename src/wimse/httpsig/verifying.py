@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import InitVar, dataclass, field
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from inspect import isawaitable
 from types import MappingProxyType
 from typing import Any, Final
 
 from wimse.errors import ConfigurationError, Reason, Refused, Unavailable, WimseError
-from wimse.httpsig.base import signature_base
+from wimse.httpsig.base import base_parts
 from wimse.httpsig.components import ComponentIdentifier
 from wimse.httpsig.digest import check_content_digest
 from wimse.httpsig.field_types import DEFAULT_FIELD_TYPES, StructuredFieldTypes
@@ -20,17 +21,17 @@ from wimse.httpsig.needs import AsyncKeyResolver, KeyResolver, NeedKey
 from wimse.httpsig.parameters import SignatureInput
 from wimse.httpsig.requirements import CONTENT_DIGEST_COMPONENT, Requirements
 from wimse.httpsig.selection import select_signature
-from wimse.httpsig.signatures import parse_signatures
+from wimse.httpsig.signatures import LabelledSignature, signatures_of
 from wimse.keys import PublicKey, SecretKey, VerificationKey
 from wimse.keys.algorithms import algorithm_of_http_name
 
 __all__ = ["VerifiedSignature", "verify", "verify_message", "verify_message_async"]
 
-_MADE_BY_VERIFICATION: Final = object()
 _VERIFICATION_KEYS: Final = (PublicKey, SecretKey)
 
 
-@dataclass(frozen=True, slots=True)
+# Not slotted: it keeps what it works out.
+@dataclass(frozen=True, init=False)
 class VerifiedSignature:
     """A signature that was verified. Only `verify` makes one.
 
@@ -41,7 +42,6 @@ class VerifiedSignature:
         label: its label, which was not signed.
         key: the key that verified it; it says the algorithm.
         components: what it covers.
-        covered: each covered component and its VALUE: what was signed, for an application to use.
         parameters: its parameters.
         content: the content, when it was given to `verify` and is covered through Content-Digest; else None.
     """
@@ -49,15 +49,23 @@ class VerifiedSignature:
     label: str
     key: VerificationKey
     components: tuple[ComponentIdentifier, ...]
-    covered: Mapping[str, str] = field(repr=False)
     parameters: Mapping[str, object] = field(repr=False)
-    content: bytes | None = field(default=None, repr=False)
-    # Not kept: what is kept could be handed on, and `dataclasses.replace` would.
-    _made_by: InitVar[object] = None
+    content: bytes | None = field(repr=False)
+    _names: Sequence[str] = field(repr=False)
+    _values: Sequence[str] = field(repr=False)
 
-    def __post_init__(self, _made_by: object) -> None:
-        if _made_by is not _MADE_BY_VERIFICATION:
-            raise TypeError("a VerifiedSignature is made by verify only")
+    def __init__(self, *_: object, **__: object) -> None:
+        """Refuse: neither a caller nor `dataclasses.replace` makes one.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError("a VerifiedSignature is made by verify only")
+
+    @cached_property
+    def covered(self) -> Mapping[str, str]:
+        """Each covered component and its VALUE: what was signed, for an application to use."""
+        return MappingProxyType(dict(zip(self._names, self._values, strict=True)))
 
     def value_of(self, component: ComponentIdentifier | str) -> str:
         """The signed value of a component, which must be covered.
@@ -115,7 +123,7 @@ def verify(
     """
     need = _steps_before_the_key(message, requirements, now, request, content=content, limits=limits)
     key = yield from _key_of(need)  # step 5
-    return _steps_after_the_key(need, key, requirements, field_types)
+    return _steps_after_the_key(need, key, requirements, limits, field_types)
 
 
 def verify_message(
@@ -139,7 +147,7 @@ def verify_message(
     # The steps of `verify` without its generator, which asks one question: it and its driver would be 3 % of a
     # verification with P-256.
     need = _steps_before_the_key(message, requirements, now, request, content=content, limits=limits)
-    return _steps_after_the_key(need, _key_at_once(resolver, need), requirements, field_types)
+    return _steps_after_the_key(need, _key_at_once(resolver, need), requirements, limits, field_types)
 
 
 async def verify_message_async(
@@ -170,31 +178,51 @@ def _steps_before_the_key(
     limits: Limits,
 ) -> NeedKey:
     # Steps 1 to 3
-    found = parse_signatures(message.fields, limits=limits, extension_types=requirements.parameter_types)
+    only = requirements.forms.read(message.fields, limits)
+    found = (only,) if only else signatures_of(message.fields, requirements.known_types, limits)
     chosen = select_signature(found, requirements)
     requirements.check(chosen.input, message, now, request, content=content)  # step 4
-    covered_content = None if content is None or not chosen.input.covered.has(CONTENT_DIGEST_COMPONENT) else content
+    covered_content = None if content is None or not chosen.input.components.has(CONTENT_DIGEST_COMPONENT) else content
     if covered_content is not None:  # §7.2.8: the signature alone does not say that the content is its own
         check_content_digest(message.fields, covered_content, limits=limits)
     return NeedKey(chosen, message, request, covered_content)
 
 
 def _steps_after_the_key(
-    need: NeedKey, key: VerificationKey, requirements: Requirements, field_types: StructuredFieldTypes
+    need: NeedKey,
+    key: VerificationKey,
+    requirements: Requirements,
+    limits: Limits,
+    field_types: StructuredFieldTypes,
 ) -> VerifiedSignature:
     chosen = need.signature
     _check_algorithm(chosen.input, key, requirements)  # step 6
-    base = signature_base(chosen.input, need.message, need.request, field_types=field_types)  # step 7
-    key.verify(chosen.value, base.data)  # step 8
-    return VerifiedSignature(
-        label=chosen.label,
+    components, _, metadata = chosen.input
+    data, names, values = base_parts(components, metadata, need.message, need.request, field_types)  # step 7
+    key.verify(chosen.value, data)  # step 8
+    requirements.forms.learn(chosen, limits)
+    return _verified(chosen, key, names, values, need.content)
+
+
+def _verified(
+    signature: LabelledSignature,
+    key: VerificationKey,
+    names: Sequence[str],
+    values: Sequence[str],
+    content: bytes | None,
+) -> VerifiedSignature:
+    made = object.__new__(VerifiedSignature)
+    label, (components, parameters, _), _ = signature
+    made.__dict__.update(
+        label=label,
         key=key,
-        components=chosen.input.components,
-        covered=MappingProxyType(base.covered),
-        parameters=MappingProxyType(chosen.input.parameters),
-        content=need.content,
-        _made_by=_MADE_BY_VERIFICATION,
+        components=components,
+        parameters=MappingProxyType(parameters),
+        content=content,
+        _names=names,
+        _values=values,
     )
+    return made
 
 
 def _key_of(need: NeedKey) -> Flow[VerificationKey]:

@@ -17,6 +17,7 @@ from wimse.httpsig import (
     parse_signatures,
     signature_base,
 )
+from wimse.inspector.proofs import explain_proofs
 from wimse.inspector.steps import Outcome, Step, failed, times_step, value_text
 from wimse.inspector.tokens import explain_token
 from wimse.keys import PublicKey
@@ -48,6 +49,8 @@ def explain_message(
     else:
         text = "There is no Workload-Identity-Token: no workload says that it sends this."
         steps.append(Step("Token", Outcome.SAID, text))
+    if isinstance(file.message, Request):
+        steps.extend(explain_proofs(file.message, key, now=now))
     steps.append(_digest_step(file))
     try:
         signatures = parse_signatures(file.message.fields)

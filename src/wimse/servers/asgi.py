@@ -41,6 +41,7 @@ from wimse.servers.inbound import (
     read_content,
     request_of,
     safe_scope,
+    without_proof_token,
     without_unseen_extensions,
 )
 from wimse.servers.lifespan import run_lifespan
@@ -160,6 +161,7 @@ class WimseMiddleware:
     async def _admit(self, scope: Scope, receive: Receive) -> _Admitted | None:
         """Everything that comes before the application; None when the caller has gone away."""
         request = request_of(scope, scheme=self._scheme, path_prefix=self._path_prefix, limits=self._limits)
+        self._authenticator.check_head(request)
         declared = check_head(request, max_body_bytes=self._max_body_bytes)
         content = await read_content(receive, declared=declared, max_body_bytes=self._max_body_bytes)
         if content is None:
@@ -181,7 +183,9 @@ class WimseMiddleware:
     async def _run(self, admitted: _Admitted, inner: Scope, receive: Receive, send: Send) -> None:
         required = self._authenticator.response_must_be_signed(admitted.caller)
         inner[EXTENSION] = admitted.caller
-        if self._source is None or not (required or self._sign_all):
+        without_proof_token(inner, admitted.caller)
+        signing = required or (self._sign_all and self._authenticator.signs_responses(admitted.caller))
+        if self._source is None or not signing:
             await self._app(inner, receive_of(receive, admitted.content), unsigned(send))
             return
         without_unseen_extensions(inner)

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
+from wimse.authentication import AuthenticatedWorkload
 from wimse.errors import ConfigurationError, Reason, Refused
 from wimse.httpsig import Fields, Limits, Request
-from wimse.profiles.http_signature import wit_of
+from wimse.profiles.proof_token import VerifiedRequestProof
 
 __all__ = [
     "EXTENSION",
@@ -23,6 +24,7 @@ __all__ = [
     "read_content",
     "request_of",
     "safe_scope",
+    "without_proof_token",
     "without_unseen_extensions",
 ]
 
@@ -110,12 +112,8 @@ def check_head(request: Request, *, max_body_bytes: int) -> int | None:
         The length that Content-Length declares, in bytes; None without one.
 
     Raises:
-        Refused: `wit_missing`, `wit_duplicated`, `signature_missing`; `message_malformed` for a Content-Length
-            that is no number; `body_too_large`.
+        Refused: `message_malformed` for a Content-Length that is no number; `body_too_large`.
     """
-    wit_of(request.fields)
-    if not all(name.decode("ascii") in request.fields for name in _SIGNATURE_FIELDS):
-        raise Refused(Reason.SIGNATURE_MISSING, "the message has no signature")
     values = set(request.fields.values("content-length"))
     if not values or "transfer-encoding" in request.fields:  # RFC 9112 §6.3: the transfer coding decides
         return None
@@ -164,6 +162,16 @@ def safe_scope(scope: Scope) -> Scope:
     safe = {key: value for key, value in scope.items() if key != EXTENSION}
     safe["headers"] = [(name, value) for name, value in scope["headers"] if not _is_posing(name.lower())]
     return safe
+
+
+def without_proof_token(scope: Scope, caller: AuthenticatedWorkload) -> None:
+    """Take a proof token out of the fields that the application gets, so that it is in none of its logs (wpt-02 §3.1).
+
+    With it goes what stands in Authorization beside one and is not bound by it: it is not for decisions (§2).
+    """
+    if isinstance(caller.proof, VerifiedRequestProof):
+        dropped = {b"workload-proof-token"} | ({b"authorization"} if "authorization" not in caller.covered else set())
+        scope["headers"] = [(name, value) for name, value in scope["headers"] if name.lower() not in dropped]
 
 
 def without_unseen_extensions(scope: Scope) -> None:

@@ -6,13 +6,15 @@ signature is checked with the key that the verified WIT names.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Final
 
 from wimse.credentials import WIT_FIELD, VerifiedWIT
-from wimse.errors import Reason, Refused
+from wimse.errors import Reason, Refused, Violation
 from wimse.httpsig import (
     Fields,
+    Flow,
     Limits,
     Message,
     NeedKey,
@@ -21,7 +23,6 @@ from wimse.httpsig import (
     Response,
     VerifiedSignature,
     parse_signatures,
-    run,
     verify,
 )
 from wimse.keys import Algorithm, PublicKey
@@ -29,7 +30,7 @@ from wimse.profiles.http_signature.making import SignedRequest, check_single_lin
 from wimse.profiles.http_signature.revision import REQUEST_NONCE, Revision
 from wimse.profiles.http_signature.settings import SignatureSettings
 
-__all__ = ["check_request_nonce", "has_profile_signature", "verify_signature", "wit_of"]
+__all__ = ["begin_signature", "check_request_nonce", "has_profile_signature", "verify_signature", "wit_of"]
 
 # §7.3.7 of RFC 9421: a signature over signatures proves little, and this profile has no use for it.
 _NEVER_COVERED: Final = frozenset({"signature", "signature-input"})
@@ -88,55 +89,111 @@ def verify_signature(
 
     Raises:
         Refused: `signature_missing`, or `signature_ambiguous` for two with the tag (§3); whatever
-            `httpsig.verify` refuses; `field_duplicated`, `component_forbidden`, `parameter_value`.
+            `httpsig.verify` refuses; `field_duplicated`, `component_forbidden`, `parameter_value`;
+            `algorithm_not_allowed` for a key that the revision does not use; `signature_too_old` for a signature that
+            was created before its WIT's `nbf`.
     """
-    requirements = _requirements(revision, settings, wit.key.algorithm, of_request=isinstance(message, Request))
-    check_single_lines(message.fields, requirements.components)
-    check_single_lines(message.fields, requirements.components_if_present)
+    finish = begin_signature(
+        message, wit, revision=revision, settings=settings, limits=limits, now=now, request=request
+    )
+    return finish()
+
+
+def begin_signature(
+    message: Request | Response,
+    wit: VerifiedWIT,
+    *,
+    revision: Revision,
+    settings: SignatureSettings,
+    limits: Limits,
+    now: int,
+    request: Request | None = None,
+) -> Callable[[], VerifiedSignature]:
+    """Do all of `verify_signature` that needs no cryptography: whether the message is one of this revision at all.
+
+    Arguments as `verify_signature`.
+
+    Returns:
+        What checks the signature itself, and returns it verified.
+
+    Raises:
+        Refused: as `verify_signature`, but for `signature_invalid` and what a signature base can be refused for.
+    """
+    algorithm = wit.key.algorithm
+    if revision.algorithms is not None and algorithm not in revision.algorithms:
+        raise _violated(Reason.ALGORITHM_NOT_ALLOWED, f"the revision {revision.name} does not use the WIT's algorithm")
+    requirements = _requirements(revision, settings, algorithm, of_request=isinstance(message, Request))
+    check_single_lines(message.fields, requirements.components, request)
+    check_single_lines(message.fields, requirements.components_if_present, request)
     flow = verify(message, requirements, now=now, request=request, limits=limits)
+    need: NeedKey = next(flow)
+    metadata = need.signature.input
+    if any(each.name in _NEVER_COVERED for each in metadata.components):
+        raise _violated(Reason.COMPONENT_FORBIDDEN, "the signature covers signature fields")
+    not_before, created = wit.claims.get("nbf"), metadata.integer("created")
+    leeway = int(settings.leeway.total_seconds())
+    if isinstance(not_before, int) and created is not None and created < not_before - leeway:
+        # The WIT is covered, so it was there when this was signed. `iat` delays nothing (WIT-SVID §3.6).
+        raise _violated(Reason.SIGNATURE_TOO_OLD, "the signature was created before its WIT was valid")
+    nonce = metadata.text("nonce")  # required, but in the responses of one revision
+    if nonce is not None:
+        _check_nonce(nonce, settings)
+    return partial(_finished, flow, wit.key)
 
-    def key_of(need: NeedKey) -> PublicKey:
-        # What the profile asks beyond `Requirements`, before any cryptography is spent on it.
-        metadata = need.signature.input
-        if any(each.name in _NEVER_COVERED for each in metadata.components):
-            raise Refused(Reason.COMPONENT_FORBIDDEN, "the signature covers signature fields")
-        _check_nonce(str(metadata.parameters["nonce"]), settings)
-        return wit.key
 
-    return run(flow, key_of)
+def _finished(flow: Flow[VerifiedSignature], key: PublicKey) -> VerifiedSignature:
+    try:
+        flow.send(key)
+    except StopIteration as end:
+        signature: VerifiedSignature = end.value
+        return signature
+    raise AssertionError("a verification asks for one key")  # pragma: no cover
 
 
 @lru_cache(maxsize=64)  # a deployment has one or two revisions and settings, and a few algorithms
 def _requirements(
     revision: Revision, settings: SignatureSettings, algorithm: Algorithm, *, of_request: bool
 ) -> Requirements:
+    parameters = revision.request_parameters if of_request else revision.response_parameters
     return Requirements(
         tag=revision.tag,
         components=revision.request_components if of_request else revision.response_components,
         components_if_present=revision.request_if_present if of_request else revision.response_if_present,
-        parameters=revision.request_parameters if of_request else revision.response_parameters,
+        parameters=parameters,
         forbidden_parameters=revision.request_forbidden if of_request else revision.response_forbidden,
         parameter_types=revision.parameter_types,
         max_lifetime=settings.max_lifetime,
+        # A signature that says no end of its own does not live longer than one that does.
+        max_age=None if "expires" in parameters else settings.max_lifetime,
         leeway=settings.leeway,
         # §3: the algorithm is the one of cnf.jwk, which is the key's.
         algorithms=frozenset({algorithm}),
     )
 
 
-def check_request_nonce(verified: VerifiedSignature, sent: SignedRequest) -> None:
+def check_request_nonce(verified: VerifiedSignature, sent: SignedRequest, revision: Revision) -> None:
     """Check that a response answers the request that we sent, and no other (§3.3).
+
+    In a revision that does not bind responses it is checked where it is there.
 
     Raises:
         Refused: `request_nonce_mismatch`.
     """
-    if verified.parameters.get(REQUEST_NONCE) != sent.nonce:
+    answered = verified.parameters.get(REQUEST_NONCE)
+    if answered is None and not revision.binds_response:
+        return
+    if answered != sent.nonce:
         raise Refused(Reason.REQUEST_NONCE_MISMATCH, "the response answers another request than the one sent")
 
 
 def _check_nonce(nonce: str, settings: SignatureSettings) -> None:
     if not settings.min_nonce_characters <= len(nonce) <= settings.max_nonce_characters:
-        raise Refused(
+        raise _violated(
             Reason.PARAMETER_VALUE,
             f"the nonce does not have {settings.min_nonce_characters} to {settings.max_nonce_characters} characters",
         )
+
+
+def _violated(reason: Reason, detail: str) -> Refused:
+    # With its violation, as `Requirements` reports one: it says how far a message is from satisfying a revision.
+    return Refused.for_violations([Violation(reason, detail)])

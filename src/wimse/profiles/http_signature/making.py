@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from wimse.credentials import WIT_FIELD, WorkloadCredential
@@ -34,7 +35,8 @@ class SignedRequest:
     Attributes:
         request: with all fields that the signature needs.
         nonce: of the signature.
-        response_must_be_signed: whether `wimse-sign-response` was sent.
+        response_must_be_signed: whether an unsigned response is refused; `wimse-sign-response` says so to the server,
+            where the revision has it.
     """
 
     request: Request
@@ -76,14 +78,21 @@ def sign_request(
     Raises:
         Unavailable: `credential_expired`.
         Refused: when the signature base cannot be built; `field_duplicated` for two lines of a covered field.
-        ConfigurationError: for an audience or nonce that cannot be written.
+        ConfigurationError: for an audience or nonce that cannot be written; for a target or a key that the revision
+            does not permit.
     """
-    parameters = _common_parameters(credential, revision, settings, now, nonce)
-    parameters[AUDIENCE] = default_audience(request) if audience is None else audience
+    _check_key(credential, revision)
+    for rule in revision.target_rules:
+        if (why := rule(request)) is not None:
+            raise ConfigurationError(f"a request of the revision {revision.name} cannot be signed: {why}")
+    values = _common_values(credential, revision, settings, now, nonce)
     if require_signed_response:
-        parameters[SIGN_RESPONSE] = True
+        values[SIGN_RESPONSE] = True
+    if revision.binds_audience:
+        values[AUDIENCE] = default_audience(request) if audience is None else audience
+    parameters = {name: values[name] for name in revision.request_sent if name in values}
     prepared = with_fields(request, _prepared_fields(request.fields, content, credential))
-    check_single_lines(prepared.fields, revision.request_if_present)
+    check_single_lines(prepared.fields, (*revision.request_components, *revision.request_if_present))
     components = _covered(revision.request_components, revision.request_if_present, prepared.fields)
     made = make_signature(prepared, credential.key, components, parameters, label=settings.label)
     signed = with_fields(prepared, prepared.fields.adding(*made.lines()))
@@ -118,33 +127,58 @@ def sign_response(
     Raises:
         Unavailable: `credential_expired`.
         Refused: when the signature base cannot be built; `field_duplicated` for two lines of a covered field.
+        ConfigurationError: for a nonce that cannot be written; for a key that the revision does not permit.
     """
-    parameters = _common_parameters(credential, revision, settings, now, nonce)
-    parameters[REQUEST_NONCE] = request_nonce
+    _check_key(credential, revision)
+    values = _common_values(credential, revision, settings, now, nonce)
+    values[REQUEST_NONCE] = request_nonce
+    parameters = {name: values[name] for name in revision.response_sent}
     prepared = with_fields(response, _prepared_fields(response.fields, content, credential))
-    check_single_lines(prepared.fields, revision.response_if_present)
-    components = _covered(revision.response_components, revision.response_if_present, prepared.fields)
+    if_present = (*revision.response_if_present, *revision.response_sent_if_present)
+    check_single_lines(prepared.fields, (*revision.response_components, *if_present), request)
+    components = _covered(revision.response_components, if_present, prepared.fields, request)
     made = make_signature(prepared, credential.key, components, parameters, label=settings.label, request=request)
     return with_fields(prepared, prepared.fields.adding(*made.lines()))
 
 
-def check_single_lines(fields: Fields, components: tuple[ComponentIdentifier, ...]) -> None:
-    """Refuse a second line of a field that the profile covers, both in what we send and in what we receive.
+def check_single_lines(
+    fields: Fields, components: Iterable[ComponentIdentifier], request: Request | None = None
+) -> None:
+    """Refuse a second line of a field that is covered, both in what we send and in what we receive.
+
+    Args:
+        fields: of the message.
+        components: what is covered.
+        request: when the message is a response, the request that it answers.
 
     Raises:
         Refused: `wit_duplicated` or `field_duplicated`.
     """
     # RFC 9421 §7.5.6, §7.5.7: lines joined by commas read the same when they are cut elsewhere. Every field that the
     # profile covers is a singleton, so a second line of one is not joined but refused.
-    present = fields.by_name
+    of_request = {} if request is None else request.fields.repeated
+    if not fields.repeated and not of_request:
+        return
     for identifier in components:
+        if identifier.parameters and not _is_one_line(identifier):
+            continue
         # There is no field of a derived component's name (RFC 9421 §7.5.1).
-        if len(present.get(identifier.name, ())) > 1:
+        if identifier.name in (of_request if identifier.of_request and request is not None else fields.repeated):
             reason = Reason.WIT_DUPLICATED if identifier.name == WIT_FIELD else Reason.FIELD_DUPLICATED
             raise Refused(reason, f"the message has more than one {identifier.name}")
 
 
-def _common_parameters(
+def _is_one_line(identifier: ComponentIdentifier) -> bool:
+    # sf, key and bs say how several lines are one value; req says only whose field it is.
+    return all(name not in ("sf", "key", "bs") for name, _ in identifier.parameters)
+
+
+def _check_key(credential: WorkloadCredential, revision: Revision) -> None:
+    if revision.algorithms is not None and credential.key.public_key.algorithm not in revision.algorithms:
+        raise ConfigurationError(f"the workload's key has an algorithm that the revision {revision.name} does not use")
+
+
+def _common_values(
     credential: WorkloadCredential, revision: Revision, settings: SignatureSettings, now: int, nonce: str
 ) -> dict[str, object]:
     credential.check_usable(now)
@@ -152,7 +186,8 @@ def _common_parameters(
         raise ConfigurationError("the nonce is too short")
     # The proof does not outlive the credential that it proves.
     expires = min(now + int(settings.lifetime.total_seconds()), credential.expires_at)
-    return {"created": now, "expires": expires, "nonce": nonce, "tag": revision.tag}
+    algorithm = credential.key.public_key.algorithm.http_name
+    return {"created": now, "expires": expires, "nonce": nonce, "tag": revision.tag, "alg": algorithm}
 
 
 def _prepared_fields(fields: Fields, content: bytes, credential: WorkloadCredential) -> Fields:
@@ -163,6 +198,10 @@ def _prepared_fields(fields: Fields, content: bytes, credential: WorkloadCredent
 
 
 def _covered(
-    always: tuple[ComponentIdentifier, ...], if_present: tuple[ComponentIdentifier, ...], fields: Fields
+    always: tuple[ComponentIdentifier, ...],
+    if_present: tuple[ComponentIdentifier, ...],
+    fields: Fields,
+    request: Request | None = None,
 ) -> tuple[ComponentIdentifier, ...]:
-    return (*always, *(each for each in if_present if each.name in fields))
+    answered = fields if request is None else request.fields
+    return (*always, *(each for each in if_present if each.name in (answered if each.of_request else fields)))
