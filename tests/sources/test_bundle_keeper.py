@@ -323,6 +323,16 @@ def test_a_source_is_asked_again_at_its_interval() -> None:
     assert source.asked == ended
 
 
+def test_a_source_that_does_not_know_its_interval_is_asked_all_the_same() -> None:
+    class Faulty(Given):
+        def interval(self, settings: BundleSettings) -> float:
+            raise ZeroDivisionError
+
+    source = Faulty(DOMAIN.bundle)
+    with TrustBundleKeeper(source, settings=QUICK):
+        until(lambda: source.asked > 3)
+
+
 def test_a_keeper_is_opened_once_and_asks_only_while_it_is_open() -> None:
     keeper = by_hand(Given(DOMAIN.bundle))
     with pytest.raises(ConfigurationError, match="not open"):

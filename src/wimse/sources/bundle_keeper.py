@@ -194,10 +194,18 @@ class TrustBundleKeeper:
 
     async def _keep(self, source: BundleSource, holding: BundleHolding) -> None:
         while True:
-            # Federation §6.2: after a failure at the next interval, unless there is nothing at all.
-            first = self._settings.first_retry.total_seconds()
-            await asyncio.sleep(source.interval(self._settings) if holding.loaded else first)
+            await asyncio.sleep(self._pause(source, holding))
             await self._poll(source, holding)
+
+    def _pause(self, source: BundleSource, holding: BundleHolding) -> float:
+        # Federation §6.2: after a failure at the next interval, unless there is nothing at all.
+        if not holding.loaded:
+            return self._settings.first_retry.total_seconds()
+        try:
+            return source.interval(self._settings)
+        except Exception as error:  # noqa: BLE001 - a source of somebody else's; it is asked all the same
+            self._note_failure(source, holding, f"a fault ({type(error).__name__})")
+            return self._settings.default_refresh.total_seconds()
 
     async def _poll(self, source: BundleSource, holding: BundleHolding) -> None:
         async with self._polling[source]:  # an answer never overtakes a later one
