@@ -326,7 +326,7 @@ def test_a_source_is_asked_again_at_its_interval() -> None:
 def test_a_source_that_does_not_know_its_interval_is_asked_all_the_same() -> None:
     class Faulty(Given):
         def interval(self, settings: BundleSettings) -> float:
-            raise ZeroDivisionError
+            return 1 / (settings.max_redirects - settings.max_redirects)
 
     source = Faulty(DOMAIN.bundle)
     with TrustBundleKeeper(source, settings=QUICK):
