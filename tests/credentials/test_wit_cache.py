@@ -6,12 +6,20 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from tests.refusals import refused
 from wimse.authentication import Authenticator, any_trusted
-from wimse.credentials import TokenSettings, TrustBundle, TrustDomain, UnverifiedWIT, VerifiedWITCache, verify_wit
+from wimse.credentials import (
+    TokenSettings,
+    TrustBundle,
+    TrustDomain,
+    UnverifiedWIT,
+    VerifiedWIT,
+    VerifiedWITCache,
+    verify_wit,
+)
 from wimse.errors import ConfigurationError, Reason, Refused
 from wimse.httpsig import Fields, Request, with_fields
 from wimse.profiles.http_signature import REVISION_07, SignatureSettings, sign_request
@@ -21,6 +29,7 @@ from wimse.testing import InMemoryTrustDomain
 NOW, AUDIENCE = 1_788_298_930, "https://orders.example/"
 DOMAIN = InMemoryTrustDomain("spiffe://example.com")
 BUNDLE = DOMAIN.bundle
+SETTINGS = TokenSettings()
 CALLERS = [DOMAIN.credential(f"/caller-{number}", now=NOW) for number in range(6)]
 WITS = [verify_wit(UnverifiedWIT.parse(each.wit), BUNDLE, now=NOW) for each in CALLERS]
 
@@ -100,32 +109,42 @@ def test_a_token_that_was_refused_is_not_kept() -> None:
 
 @given(
     st.integers(min_value=-4_000, max_value=8_000),
+    st.integers(min_value=-4_000, max_value=8_000),
     st.integers(min_value=0, max_value=120),
     st.integers(min_value=1, max_value=8_000),
 )
-def test_a_known_token_is_judged_as_an_unknown_one_at_any_time(offset: int, leeway: int, longest: int) -> None:
+@example(-30, 3_600 + 29, 30, 3_600)
+@example(-30, 3_600 + 30, 30, 3_600)
+def test_a_known_token_is_judged_as_an_unknown_one_at_any_time(
+    first: int, offset: int, leeway: int, longest: int
+) -> None:
     settings = TokenSettings(leeway=timedelta(seconds=leeway), max_lifetime=timedelta(seconds=longest))
     cache = VerifiedWITCache(4)
-    cache.remember(WITS[0], BUNDLE)
-    known = cache.find(WITS[0].text)
-    assert known is not None
 
-    def verdict(anew: bool) -> object:
+    def anew(now: int) -> object:
         try:
-            if anew:
-                return verify_wit(UnverifiedWIT.parse(WITS[0].text), BUNDLE, now=NOW + offset, settings=settings)
-            return known.verified_by(BUNDLE, NOW + offset, settings)
+            return verify_wit(UnverifiedWIT.parse(WITS[0].text), BUNDLE, now=now, settings=settings)
         except Refused as refusal:
             return refusal.reason
 
-    assert verdict(anew=True) == verdict(anew=False)
+    verified = anew(NOW + first)
+    assume(isinstance(verified, VerifiedWIT))
+    assert isinstance(verified, VerifiedWIT)
+    cache.remember(verified, BUNDLE, NOW + first, settings)
+    known = cache.find(WITS[0].text)
+    assert known is not None
+    try:
+        verdict: object = known.verified_by(BUNDLE, NOW + offset, settings)
+    except Refused as refusal:
+        verdict = refusal.reason
+    assert verdict == anew(NOW + offset)
 
 
 @pytest.mark.parametrize("most", [0, 1, 2, 3, 4])
 def test_what_is_kept_is_bounded(most: int) -> None:
     cache = VerifiedWITCache(most)
     for wit in (*WITS, *WITS):
-        cache.remember(wit, BUNDLE)
+        cache.remember(wit, BUNDLE, NOW, SETTINGS)
         assert len(cache) <= most
         assert (cache.find(wit.text) is not None) is (most > 0)
         assert len(cache) <= most
@@ -135,14 +154,14 @@ def test_what_is_used_outlives_what_is_not() -> None:
     cache = VerifiedWITCache(4)
     for wit in (WITS[0], WITS[1], WITS[0], WITS[2], WITS[0], WITS[3], WITS[0], WITS[4]):
         if cache.find(wit.text) is None:
-            cache.remember(wit, BUNDLE)
+            cache.remember(wit, BUNDLE, NOW, SETTINGS)
     assert cache.find(WITS[0].text) is not None
     assert cache.find(WITS[1].text) is None
 
 
 def test_a_text_that_is_no_token_is_not_found() -> None:
     cache = VerifiedWITCache(4)
-    cache.remember(WITS[0], BUNDLE)
+    cache.remember(WITS[0], BUNDLE, NOW, SETTINGS)
     for text in ("", "\udcff", WITS[0].text + " ", WITS[0].text[:-1]):
         assert cache.find(text) is None
 
@@ -155,7 +174,7 @@ def test_several_threads_find_only_what_they_ask_for() -> None:
             wit = WITS[(start + step) % len(WITS)]
             known = cache.find(wit.text)
             if known is None:
-                cache.remember(wit, BUNDLE)
+                cache.remember(wit, BUNDLE, NOW, SETTINGS)
             else:
                 assert known.wit is wit
 

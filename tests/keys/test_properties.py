@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +16,7 @@ from wimse.keys import (
     SecretKey,
     b64url_decode,
     b64url_encode,
+    encoding,
     load_keys,
     parse_json_object,
 )
@@ -53,6 +56,41 @@ def test_base64url_has_one_spelling(text: str) -> None:
 def test_any_bytes_are_json_or_refused(data: bytes) -> None:
     with contextlib.suppress(Refused):
         assert isinstance(parse_json_object(data, "it"), dict)
+
+
+def read_by(data: bytes, *, strict: bool) -> str:
+    """What is read or why it is refused, types included: 1, 1.0 and true are three values."""
+    with pytest.MonkeyPatch.context() as patch:
+        if strict:
+            patch.setattr(encoding, "_parse_canonical", lambda _: None)
+        try:
+            return repr(parse_json_object(data, "it"))
+        except Refused as refused:
+            return refused.reason.code
+
+
+NUMBERS = st.integers(-(2**66), 2**66) | st.floats(allow_nan=False, allow_infinity=False)
+DOCUMENTS = st.dictionaries(st.text(), JSON | NUMBERS | st.lists(NUMBERS), max_size=4)
+
+
+@given(DOCUMENTS, st.booleans())
+def test_what_is_written_again_to_the_letter_is_read_as_by_the_strict_parser(
+    document: dict[str, object], ascii_only: bool
+) -> None:
+    text = json.dumps(document, separators=(",", ":"), ensure_ascii=ascii_only)
+    data = text.encode("utf-8", "surrogatepass")
+    assert read_by(data, strict=False) == read_by(data, strict=True)
+
+
+@given(DOCUMENTS, st.data())
+def test_what_is_damaged_is_read_as_by_the_strict_parser(document: dict[str, object], data: st.DataObject) -> None:
+    text = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
+    at = data.draw(st.integers(0, len(text)))
+    piece = data.draw(
+        st.sampled_from([b"", b" ", b",", b'"', b"0", b"-", b"e1", b".0", b'"a":1,', b"\\u0061", b"\xff"])
+    )
+    damaged = text[:at] + piece + text[at + data.draw(st.integers(0, 2)) :]
+    assert read_by(damaged, strict=False) == read_by(damaged, strict=True)
 
 
 @given(st.dictionaries(names | st.text(), likely | JSON))

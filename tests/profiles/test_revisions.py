@@ -13,6 +13,7 @@ from tests.refusals import reason_of, refused
 from wimse.authentication import Authenticator, any_trusted
 from wimse.errors import Reason, Refused
 from wimse.httpsig import (
+    DEFAULT_LIMITS,
     Fields,
     Request,
     Requirements,
@@ -23,14 +24,14 @@ from wimse.httpsig import (
     verify,
     with_fields,
 )
-from wimse.keys import ES256, PublicKey
+from wimse.keys import EDDSA, ES256, PublicKey
 from wimse.profiles.http_signature import (
     BRIDGE,
     REVISION_06,
     REVISION_07,
     Revision,
+    SignatureRules,
     SignatureSettings,
-    judging,
     sign_request,
 )
 from wimse.stores.memory import MemoryReplayStore
@@ -77,7 +78,8 @@ def judge_example(path: str, name: str, revision: Revision) -> VerifiedSignature
     answered = parse_http1(case["request"].encode()).message if name == "response" else None
     assert answered is None or isinstance(answered, Request)
     key = PublicKey.from_jwk(case["key"])
-    asked = judging._requirements(revision, SignatureSettings(), key.algorithm, of_request=name == "request")
+    rules = SignatureRules(revision, SignatureSettings(), DEFAULT_LIMITS, of_request=name == "request")
+    asked = rules.requirements(key.algorithm)
     requirements = replace(asked, max_lifetime=None)  # the response of 06 and of 07 lives 302 s, longer than we take
     verified = run(verify(read.message, requirements, now=case["now"], request=answered), lambda _: key)
     check_content_digest(read.message.fields, read.content)
@@ -135,14 +137,11 @@ def test_a_signature_that_covers_what_both_ask_satisfies_both(revision: Revision
     assert judge(signed(both), BODY, revision) == revision.name
 
 
-def test_what_is_asked_is_made_once_for_a_value_and_never_for_another() -> None:
-    """Two revisions of one name are two values."""
-    settings, same_name = SignatureSettings(), replace(REVISION_06, name="07", document=REVISION_07.document)
-    assert hash(same_name) == hash(REVISION_07)
-    first = judging._requirements(REVISION_07, settings, ES256, of_request=True)
-    assert judging._requirements(replace(REVISION_07), SignatureSettings(), ES256, of_request=True) is first
-    assert judging._requirements(same_name, settings, ES256, of_request=True).components != first.components
-    assert judging._requirements(REVISION_07, settings, ES256, of_request=False).components != first.components
+def test_what_is_asked_is_made_once_for_an_algorithm() -> None:
+    rules = SignatureRules(REVISION_07, SignatureSettings(), DEFAULT_LIMITS, of_request=True)
+    assert rules.requirements(ES256) is rules.requirements(ES256)
+    assert rules.requirements(ES256).algorithms == frozenset({ES256})
+    assert rules.requirements(EDDSA).algorithms == frozenset({EDDSA})
 
 
 def changed(text: str) -> Iterator[str]:

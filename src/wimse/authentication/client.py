@@ -26,9 +26,9 @@ from wimse.httpsig import (
 from wimse.profiles.http_signature import (
     REVISION_07,
     Revision,
+    SignatureRules,
     SignatureSettings,
     SignedRequest,
-    begin_signature,
     check_request_nonce,
     explained,
     has_profile_signature,
@@ -103,6 +103,10 @@ class ClientAuthenticator:
         self._token_settings = token_settings or TokenSettings()
         self._limits = limits
         self._known = VerifiedWITCache(self._token_settings.max_cached_tokens)
+        self._rules = {
+            each.name: SignatureRules(each, self._settings, limits, of_request=False)
+            for each in self._response_revisions
+        }
 
     def sign(self, request: Request, content: bytes, *, now: int, nonce: str) -> SignedRequest:
         """Sign a request, or put a proof token into it, anew for each time that it is sent.
@@ -204,16 +208,7 @@ class ClientAuthenticator:
     def _begin(
         self, response: Response, wit: VerifiedWIT, sent: SignedRequest, now: int, revision: Revision
     ) -> tuple[Revision, Callable[[], VerifiedSignature]]:
-        finish = begin_signature(
-            response,
-            wit,
-            revision=revision,
-            settings=self._settings,
-            limits=self._limits,
-            now=now,
-            request=sent.request,
-        )
-        return revision, finish
+        return revision, self._rules[revision.name].begin(response, wit, now=now, request=sent.request)
 
 
 def _of_responses(revision: AnyRevision, accepted: Iterable[Revision] | None, *, signed: bool) -> tuple[Revision, ...]:

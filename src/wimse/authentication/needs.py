@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from inspect import isawaitable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from wimse.credentials import TrustBundle, TrustDomain, WorkloadSource
 from wimse.errors import ConfigurationError, Reason, Unavailable, WimseError
 
 __all__ = ["BundleLookup", "ClaimNonce", "NeedBundle", "ReplayStore"]
 
+_AT_ONCE: Final = (bool, TrustBundle)  # what nearly every answer is; `isawaitable` takes longer to say so
 BundleLookup = Callable[[TrustDomain], TrustBundle | Awaitable[TrustBundle | None] | None]
 
 
@@ -100,7 +101,7 @@ def answer_with(lookup: BundleLookup, replay: ReplayStore | None) -> Callable[[A
 
     def answer(need: NeedBundle | ClaimNonce) -> Any:
         reply = _answer(lookup, replay, need)
-        if isawaitable(reply):
+        if not isinstance(reply, _AT_ONCE) and isawaitable(reply):
             if isinstance(reply, Coroutine):
                 reply.close()
             raise ConfigurationError("bundles and replay store are asynchronous: use the asynchronous method")

@@ -23,7 +23,7 @@ from wimse.credentials import VerifiedWIT, WorkloadCredential
 from wimse.errors import ConfigurationError, Reason, Refused, Unavailable, Violation
 from wimse.httpsig import CONTENT_DIGEST, Limits, Request, Response, VerifiedSignature, check_content_digest
 from wimse.profiles import http_signature, proof_token
-from wimse.profiles.http_signature import AUDIENCE, SIGN_RESPONSE, SignatureSettings
+from wimse.profiles.http_signature import AUDIENCE, SIGN_RESPONSE, SignatureRules, SignatureSettings
 from wimse.profiles.proof_token import ProofRevision, ProofTokenSettings, VerifiedRequestProof
 
 __all__ = [
@@ -135,7 +135,7 @@ class Judge(Protocol):
 class SignatureJudge:
     """Judges by a revision of http-signature."""
 
-    __slots__ = ("_limits", "_revision", "_settings", "name")
+    __slots__ = ("_limits", "_revision", "_rules", "_settings", "name")
     challenge = None  # http-signature §3.5
     signs_responses = True
 
@@ -144,6 +144,7 @@ class SignatureJudge:
         self._revision = revision
         self._settings = settings
         self._limits = limits
+        self._rules = SignatureRules(revision, settings, limits, of_request=True)
         warn_of(revision)
 
     def is_meant(self, request: Request) -> bool:
@@ -152,16 +153,11 @@ class SignatureJudge:
 
     def verify(self, request: Request, content: bytes, wit: VerifiedWIT, now: int) -> Proven:
         """Verify the signature and the digest; as `Judge.verify`."""
-        signature = http_signature.verify_signature(
-            request, wit, revision=self._revision, settings=self._settings, limits=self._limits, now=now
-        )
-        return self._proven(signature, request, content)
+        return self._proven(self._rules.verify(request, wit, now=now), request, content)
 
     def begin(self, request: Request, content: bytes, wit: VerifiedWIT, now: int) -> Callable[[], Proven]:
         """Judge what the signature covers and carries; as `Judge.begin`."""
-        finish = http_signature.begin_signature(
-            request, wit, revision=self._revision, settings=self._settings, limits=self._limits, now=now
-        )
+        finish = self._rules.begin(request, wit, now=now)
         return lambda: self._proven(finish(), request, content)
 
     def _proven(self, signature: VerifiedSignature, request: Request, content: bytes) -> Proven:

@@ -255,5 +255,5 @@ def verified_wit(fields: Fields, now: int, settings: TokenSettings, known: Verif
     if not isinstance(bundle, TrustBundle):
         raise Refused(Reason.TRUST_DOMAIN_UNKNOWN, "the WIT's trust domain is not one that is trusted")
     verified = verify_wit(unverified, bundle, now=now, settings=settings)
-    known.remember(verified, bundle)
+    known.remember(verified, bundle, now, settings)
     return verified

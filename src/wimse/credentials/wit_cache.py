@@ -22,10 +22,14 @@ class KnownWIT(NamedTuple):
     Attributes:
         wit: the token.
         bundle: what verified it.
+        since: when, in seconds since 1970.
+        until: when it has expired, leeway included, in seconds since 1970.
     """
 
     wit: VerifiedWIT
     bundle: TrustBundle
+    since: int
+    until: int
 
     def verified_by(self, bundle: TrustBundle, now: int, settings: TokenSettings) -> VerifiedWIT | None:
         """The token as `verify_wit` would give it now, or None when that has to be asked.
@@ -40,7 +44,9 @@ class KnownWIT(NamedTuple):
         """
         if bundle is not self.bundle:  # the very object: bundles do not change, they are exchanged
             return None
-        check_times(self.wit.claims, now, settings)
+        # What was valid once stays so until it expires (`check_times`: each of its rules is met by every later time).
+        if not self.since <= now < self.until:
+            check_times(self.wit.claims, now, settings)
         return self.wit
 
 
@@ -66,9 +72,16 @@ class VerifiedWITCache:
             self._keep(known)
         return known
 
-    def remember(self, wit: VerifiedWIT, bundle: TrustBundle) -> None:
-        """Keep a token that `bundle` has just verified."""
-        self._keep(KnownWIT(wit, bundle))
+    def remember(self, wit: VerifiedWIT, bundle: TrustBundle, now: int, settings: TokenSettings) -> None:
+        """Keep a token that `bundle` has just verified.
+
+        Args:
+            wit: the token.
+            bundle: that of its trust domain.
+            now: when it was verified, in seconds since 1970.
+            settings: that it was verified with.
+        """
+        self._keep(KnownWIT(wit, bundle, now, wit.expires_at + int(settings.leeway.total_seconds())))
 
     def _keep(self, known: KnownWIT) -> None:
         if not self._most_young:

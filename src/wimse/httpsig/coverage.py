@@ -111,6 +111,11 @@ class CoveredComponents(tuple[ComponentIdentifier, ...]):  # noqa: SLOT001 - as 
         return component in self._set
 
     @cached_property
+    def names(self) -> frozenset[str]:
+        """The components' names, without their parameters."""
+        return frozenset(each.name for each in self)
+
+    @cached_property
     def _set(self) -> frozenset[ComponentIdentifier]:
         return frozenset(self)
 

@@ -25,7 +25,14 @@ from wimse.httpsig.signatures import LabelledSignature, signatures_of
 from wimse.keys import PublicKey, SecretKey, VerificationKey
 from wimse.keys.algorithms import algorithm_of_http_name
 
-__all__ = ["VerifiedSignature", "verify", "verify_message", "verify_message_async"]
+__all__ = [
+    "VerifiedSignature",
+    "before_the_key",
+    "verify",
+    "verify_message",
+    "verify_message_async",
+    "with_the_key",
+]
 
 _VERIFICATION_KEYS: Final = (PublicKey, SecretKey)
 
@@ -121,9 +128,9 @@ def verify(
         Unavailable: `trust_unavailable` when the key cannot be had now.
         ConfigurationError: when the requirements ask for the content and it is not given.
     """
-    need = _steps_before_the_key(message, requirements, now, request, content=content, limits=limits)
+    need = before_the_key(message, requirements, now, request, content=content, limits=limits)
     key = yield from _key_of(need)  # step 5
-    return _steps_after_the_key(need, key, requirements, limits, field_types)
+    return with_the_key(need, key, requirements, limits, field_types)
 
 
 def verify_message(
@@ -146,8 +153,8 @@ def verify_message(
     """
     # The steps of `verify` without its generator, which asks one question: it and its driver would be 3 % of a
     # verification with P-256.
-    need = _steps_before_the_key(message, requirements, now, request, content=content, limits=limits)
-    return _steps_after_the_key(need, _key_at_once(resolver, need), requirements, limits, field_types)
+    need = before_the_key(message, requirements, now, request, content=content, limits=limits)
+    return with_the_key(need, _key_at_once(resolver, need), requirements, limits, field_types)
 
 
 async def verify_message_async(
@@ -168,7 +175,7 @@ async def verify_message_async(
     return await run_async(flow, resolver)
 
 
-def _steps_before_the_key(
+def before_the_key(
     message: Message,
     requirements: Requirements,
     now: int,
@@ -177,6 +184,7 @@ def _steps_before_the_key(
     content: bytes | None,
     limits: Limits,
 ) -> NeedKey:
+    """Do the steps of `verify` that come before the key, for whoever has it at hand; arguments as there."""
     # Steps 1 to 3
     only = requirements.forms.read(message.fields, limits)
     found = (only,) if only else signatures_of(message.fields, requirements.known_types, limits)
@@ -188,13 +196,22 @@ def _steps_before_the_key(
     return NeedKey(chosen, message, request, covered_content)
 
 
-def _steps_after_the_key(
+def with_the_key(
     need: NeedKey,
     key: VerificationKey,
     requirements: Requirements,
     limits: Limits,
-    field_types: StructuredFieldTypes,
+    field_types: StructuredFieldTypes = DEFAULT_FIELD_TYPES,
 ) -> VerifiedSignature:
+    """Do the steps of `verify` that come after the key.
+
+    Args:
+        need: what `before_the_key` returned for these requirements and limits.
+        key: the key.
+        requirements: as there.
+        limits: as there.
+        field_types: the structured fields that are known, for `sf` and `key`.
+    """
     chosen = need.signature
     _check_algorithm(chosen.input, key, requirements)  # step 6
     components, _, metadata = chosen.input

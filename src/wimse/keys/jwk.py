@@ -34,9 +34,9 @@ PUBLIC_MEMBERS: Final = {"EC": ("x", "y"), "OKP": ("x",), "RSA": ("n", "e")}
 
 # FIPS 186-5, SP 800-186 §3.2.1
 _PRIMES: Final = {
-    "P-256": 2**256 - 2**224 + 2**192 + 2**96 - 1,
-    "P-384": 2**384 - 2**128 - 2**96 + 2**32 - 1,
-    "P-521": 2**521 - 1,
+    "P-256": (2**256 - 2**224 + 2**192 + 2**96 - 1).to_bytes(32, "big"),
+    "P-384": (2**384 - 2**128 - 2**96 + 2**32 - 1).to_bytes(48, "big"),
+    "P-521": (2**521 - 1).to_bytes(66, "big"),
 }
 _MAX_UINT_BYTES: Final = MAX_MODULUS_BITS // 8
 
@@ -94,8 +94,10 @@ def uint_octets(number: int) -> bytes:
     return number.to_bytes(max((number.bit_length() + 7) // 8, 1), "big")
 
 
-def native_public_key(jwk: Mapping[str, object], algorithm: Algorithm) -> NativePublicKey:
-    """Make the library's key of a JWK's public members. What the library takes unseen, `public_numbers` checks.
+def native_public_key(jwk: Mapping[str, object], algorithm: Algorithm) -> tuple[NativePublicKey, tuple[bytes, ...]]:
+    """Make the library's key of a JWK's public members, and give both: the members as `public_numbers` has them.
+
+    What the library takes unseen, `public_numbers` checks.
 
     Raises:
         Refused: `key_malformed` for members of the wrong type, length or range, or a point off the curve;
@@ -104,16 +106,17 @@ def native_public_key(jwk: Mapping[str, object], algorithm: Algorithm) -> Native
     if algorithm.key_type == "RSA":
         n, e = uint(jwk, "n"), uint(jwk, "e")
         check_public(n, e)
-        return rsa.RSAPublicNumbers(e, n).public_key()
+        return rsa.RSAPublicNumbers(e, n).public_key(), (uint_octets(n), uint_octets(e))
     # RFC 7518 §6.2.1.2: the octets are as long as a coordinate of the curve, leading zeros included.
     point = [octets(jwk, name) for name in PUBLIC_MEMBERS[algorithm.key_type]]
     if any(len(each) != algorithm.coordinate_bytes for each in point):
         raise Refused(Reason.KEY_MALFORMED, f"a coordinate of the JWK is not {algorithm.coordinate_bytes} bytes long")
     if algorithm.key_type == "EC":
-        return _ec_key(algorithm.curve or "", *(int.from_bytes(each, "big") for each in point))
-    if algorithm.curve == "Ed448":
-        return ed448.Ed448PublicKey.from_public_bytes(point[0])
-    return ed25519.Ed25519PublicKey.from_public_bytes(point[0])
+        # On the curve, with coordinates below its prime: these are its numbers, and need not be asked for again.
+        return _ec_key(algorithm.curve or "", *point), tuple(point)
+    kind = ed448.Ed448PublicKey if algorithm.curve == "Ed448" else ed25519.Ed25519PublicKey
+    native = kind.from_public_bytes(point[0])
+    return native, public_numbers(native, algorithm)
 
 
 def public_numbers(native: NativePublicKey, algorithm: Algorithm) -> tuple[bytes, ...]:
@@ -135,11 +138,12 @@ def public_numbers(native: NativePublicKey, algorithm: Algorithm) -> tuple[bytes
     return (encoded,)
 
 
-def _ec_key(curve: str, x: int, y: int) -> ec.EllipticCurvePublicKey:
-    if max(x, y) >= _PRIMES[curve]:  # the library reduces them: one key would have two names
+def _ec_key(curve: str, x: bytes, y: bytes) -> ec.EllipticCurvePublicKey:
+    prime = _PRIMES[curve]
+    if x >= prime or y >= prime:  # of one length, so that bytes compare as numbers; the library may reduce them
         raise Refused(Reason.KEY_MALFORMED, "a coordinate of the key is not in canonical form")
     try:
-        return ec.EllipticCurvePublicNumbers(x, y, CURVES[curve]).public_key()
+        return ec.EllipticCurvePublicKey.from_encoded_point(CURVES[curve], b"\x04" + x + y)  # SEC 1 §2.3.3
     except ValueError:
         raise Refused(Reason.KEY_MALFORMED, f"the point is not on the curve {curve}") from None
 

@@ -79,8 +79,8 @@ class PublicKey:
             raise Refused(Reason.KEY_UNSUPPORTED, "a shared secret is neither a public nor a private key")
         algorithm = algorithm_of_jwk(jwk, chosen)
         kid, use = optional_string(jwk, "kid"), optional_string(jwk, "use")
-        native = native_public_key(jwk, algorithm)
-        return cls(algorithm, native, public_numbers(native, algorithm), kid, use)
+        native, numbers = native_public_key(jwk, algorithm)
+        return cls(algorithm, native, numbers, kid, use)
 
     @classmethod
     def from_native(cls, native: object, *, kid: str | None = None, algorithm: Algorithm | None = None) -> PublicKey:

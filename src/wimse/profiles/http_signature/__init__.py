@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from wimse.profiles.http_signature.interop import BRIDGE, COFIDE_POC, REVISIONS
 from wimse.profiles.http_signature.judging import (
-    begin_signature,
+    SignatureRules,
     check_request_nonce,
     has_profile_signature,
-    verify_signature,
     wit_of,
 )
 from wimse.profiles.http_signature.making import SignedRequest, default_audience, sign_request, sign_response
@@ -41,9 +40,9 @@ __all__ = [
     "REVISION_07",
     "SIGN_RESPONSE",
     "Revision",
+    "SignatureRules",
     "SignatureSettings",
     "SignedRequest",
-    "begin_signature",
     "check_request_nonce",
     "default_audience",
     "explained",
@@ -51,7 +50,6 @@ __all__ = [
     "is_signature_wished",
     "sign_request",
     "sign_response",
-    "verify_signature",
     "wish_for_signed_requests",
     "wish_for_signed_response",
     "wit_of",

@@ -7,30 +7,19 @@ signature is checked with the key that the verified WIT names.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import partial
 from typing import Final
 
 from wimse.credentials import WIT_FIELD, VerifiedWIT
 from wimse.errors import Reason, Refused, Violation
-from wimse.httpsig import (
-    Fields,
-    Flow,
-    Limits,
-    Message,
-    NeedKey,
-    Request,
-    Requirements,
-    Response,
-    VerifiedSignature,
-    parse_signatures,
-    verify,
-)
-from wimse.keys import Algorithm, PublicKey
+from wimse.httpsig import Fields, Limits, Message, NeedKey, Request, Requirements, VerifiedSignature, parse_signatures
+from wimse.httpsig.verifying import before_the_key, with_the_key
+from wimse.keys import Algorithm
 from wimse.profiles.http_signature.making import SignedRequest, check_single_lines
 from wimse.profiles.http_signature.revision import REQUEST_NONCE, Revision
 from wimse.profiles.http_signature.settings import SignatureSettings
 
-__all__ = ["begin_signature", "check_request_nonce", "has_profile_signature", "verify_signature", "wit_of"]
+__all__ = ["SignatureRules", "check_request_nonce", "has_profile_signature", "wit_of"]
 
 # §7.3.7 of RFC 9421: a signature over signatures proves little, and this profile has no use for it.
 _NEVER_COVERED: Final = frozenset({"signature", "signature-input"})
@@ -66,109 +55,118 @@ def has_profile_signature(message: Message, revision: Revision, limits: Limits) 
     return False
 
 
-def verify_signature(
-    message: Request | Response,
-    wit: VerifiedWIT,
-    *,
-    revision: Revision,
-    settings: SignatureSettings,
-    limits: Limits,
-    now: int,
-    request: Request | None = None,
-) -> VerifiedSignature:
-    """Verify the profile's signature of a message with the key of its WIT.
+class SignatureRules:
+    """What the signatures of a revision must be like, in requests or in responses, worked out once.
 
-    Args:
-        message: a request, or a response to `request`.
-        wit: the message's own WIT, verified.
-        revision: of the profile; the message must satisfy all of it.
-        settings: times and sizes.
-        limits: how much is read.
-        now: seconds since 1970.
-        request: when the message is a response, the request as it was sent.
-
-    Raises:
-        Refused: `signature_missing`, or `signature_ambiguous` for two with the tag (§3); whatever
-            `httpsig.verify` refuses; `field_duplicated`, `component_forbidden`, `parameter_value`;
-            `algorithm_not_allowed` for a key that the revision does not use; `signature_too_old` for a signature that
-            was created before its WIT's `nbf`.
+    `verify` judges one completely; `begin` stops before cryptography and returns the rest, for whoever has to find out
+    which of several revisions a message satisfies.
     """
-    finish = begin_signature(
-        message, wit, revision=revision, settings=settings, limits=limits, now=now, request=request
-    )
-    return finish()
 
+    __slots__ = ("_by_algorithm", "_leeway", "_limits", "_of_request", "_revision", "_settings")
 
-def begin_signature(
-    message: Request | Response,
-    wit: VerifiedWIT,
-    *,
-    revision: Revision,
-    settings: SignatureSettings,
-    limits: Limits,
-    now: int,
-    request: Request | None = None,
-) -> Callable[[], VerifiedSignature]:
-    """Do all of `verify_signature` that needs no cryptography: whether the message is one of this revision at all.
+    def __init__(self, revision: Revision, settings: SignatureSettings, limits: Limits, *, of_request: bool) -> None:
+        """Work them out.
 
-    Arguments as `verify_signature`.
+        Args:
+            revision: of the profile; a message must satisfy all of it.
+            settings: times and sizes.
+            limits: how much of a message is read.
+            of_request: whether requests are judged, or responses.
+        """
+        self._revision = revision
+        self._settings = settings
+        self._limits = limits
+        self._of_request = of_request
+        self._leeway = int(settings.leeway.total_seconds())
+        self._by_algorithm: dict[Algorithm, Requirements] = {}
 
-    Returns:
-        What checks the signature itself, and returns it verified.
+    def verify(
+        self, message: Message, wit: VerifiedWIT, *, now: int, request: Request | None = None
+    ) -> VerifiedSignature:
+        """Verify the profile's signature of a message with the key of its WIT.
 
-    Raises:
-        Refused: as `verify_signature`, but for `signature_invalid` and what a signature base can be refused for.
-    """
-    algorithm = wit.key.algorithm
-    if revision.algorithms is not None and algorithm not in revision.algorithms:
-        raise _violated(Reason.ALGORITHM_NOT_ALLOWED, f"the revision {revision.name} does not use the WIT's algorithm")
-    requirements = _requirements(revision, settings, algorithm, of_request=isinstance(message, Request))
-    check_single_lines(message.fields, requirements.components, request)
-    check_single_lines(message.fields, requirements.components_if_present, request)
-    flow = verify(message, requirements, now=now, request=request, limits=limits)
-    need: NeedKey = next(flow)
-    metadata = need.signature.input
-    if any(each.name in _NEVER_COVERED for each in metadata.components):
-        raise _violated(Reason.COMPONENT_FORBIDDEN, "the signature covers signature fields")
-    not_before, created = wit.claims.get("nbf"), metadata.integer("created")
-    leeway = int(settings.leeway.total_seconds())
-    if isinstance(not_before, int) and created is not None and created < not_before - leeway:
-        # The WIT is covered, so it was there when this was signed. `iat` delays nothing (WIT-SVID §3.6).
-        raise _violated(Reason.SIGNATURE_TOO_OLD, "the signature was created before its WIT was valid")
-    nonce = metadata.text("nonce")  # required, but in the responses of one revision
-    if nonce is not None:
-        _check_nonce(nonce, settings)
-    return partial(_finished, flow, wit.key)
+        Args:
+            message: a request, or a response to `request`.
+            wit: the message's own WIT, verified.
+            now: seconds since 1970.
+            request: when the message is a response, the request as it was sent.
 
+        Raises:
+            Refused: `signature_missing`, or `signature_ambiguous` for two with the tag (§3); whatever
+                `httpsig.verify` refuses; `field_duplicated`, `component_forbidden`, `parameter_value`;
+                `algorithm_not_allowed` for a key that the revision does not use; `signature_too_old` for a signature
+                that was created before its WIT's `nbf`.
+        """
+        requirements = self.requirements(wit.key.algorithm)
+        need = self._before_the_key(message, wit, requirements, now, request)
+        return with_the_key(need, wit.key, requirements, self._limits)
 
-def _finished(flow: Flow[VerifiedSignature], key: PublicKey) -> VerifiedSignature:
-    try:
-        flow.send(key)
-    except StopIteration as end:
-        signature: VerifiedSignature = end.value
-        return signature
-    raise AssertionError("a verification asks for one key")  # pragma: no cover
+    def begin(
+        self, message: Message, wit: VerifiedWIT, *, now: int, request: Request | None = None
+    ) -> Callable[[], VerifiedSignature]:
+        """Do all of `verify` that needs no cryptography: whether the message is one of this revision at all.
 
+        Arguments as `verify`.
 
-@lru_cache(maxsize=64)  # a deployment has one or two revisions and settings, and a few algorithms
-def _requirements(
-    revision: Revision, settings: SignatureSettings, algorithm: Algorithm, *, of_request: bool
-) -> Requirements:
-    parameters = revision.request_parameters if of_request else revision.response_parameters
-    return Requirements(
-        tag=revision.tag,
-        components=revision.request_components if of_request else revision.response_components,
-        components_if_present=revision.request_if_present if of_request else revision.response_if_present,
-        parameters=parameters,
-        forbidden_parameters=revision.request_forbidden if of_request else revision.response_forbidden,
-        parameter_types=revision.parameter_types,
-        max_lifetime=settings.max_lifetime,
-        # A signature that says no end of its own does not live longer than one that does.
-        max_age=None if "expires" in parameters else settings.max_lifetime,
-        leeway=settings.leeway,
-        # §3: the algorithm is the one of cnf.jwk, which is the key's.
-        algorithms=frozenset({algorithm}),
-    )
+        Returns:
+            What checks the signature itself, and returns it verified.
+
+        Raises:
+            Refused: as `verify`, but for `signature_invalid` and what a signature base can be refused for.
+        """
+        requirements = self.requirements(wit.key.algorithm)
+        need = self._before_the_key(message, wit, requirements, now, request)
+        return partial(with_the_key, need, wit.key, requirements, self._limits)
+
+    def _before_the_key(
+        self, message: Message, wit: VerifiedWIT, requirements: Requirements, now: int, request: Request | None
+    ) -> NeedKey:
+        check_single_lines(message.fields, requirements.components, request)
+        check_single_lines(message.fields, requirements.components_if_present, request)
+        need = before_the_key(message, requirements, now, request, content=None, limits=self._limits)
+        metadata = need.signature.input
+        if not metadata.components.names.isdisjoint(_NEVER_COVERED):
+            raise _violated(Reason.COMPONENT_FORBIDDEN, "the signature covers signature fields")
+        not_before, created = wit.claims.get("nbf"), metadata.parameters.get("created")
+        if type(not_before) is int and type(created) is int and created < not_before - self._leeway:
+            # The WIT is covered, so it was there when this was signed. `iat` delays nothing (WIT-SVID §3.6).
+            raise _violated(Reason.SIGNATURE_TOO_OLD, "the signature was created before its WIT was valid")
+        nonce = metadata.parameters.get("nonce")  # required, but in the responses of one revision
+        if isinstance(nonce, str):
+            _check_nonce(nonce, self._settings)
+        return need
+
+    def requirements(self, algorithm: Algorithm) -> Requirements:
+        """What RFC 9421 calls the requirements of the application (§3.2.1), for a WIT's key of this algorithm.
+
+        Raises:
+            Refused: `algorithm_not_allowed`.
+        """
+        requirements = self._by_algorithm.get(algorithm)
+        if requirements is None:
+            requirements = self._by_algorithm[algorithm] = self._make_requirements(algorithm)
+        return requirements
+
+    def _make_requirements(self, algorithm: Algorithm) -> Requirements:
+        revision, settings, of_request = self._revision, self._settings, self._of_request
+        if revision.algorithms is not None and algorithm not in revision.algorithms:
+            detail = f"the revision {revision.name} does not use the WIT's algorithm"
+            raise _violated(Reason.ALGORITHM_NOT_ALLOWED, detail)
+        parameters = revision.request_parameters if of_request else revision.response_parameters
+        return Requirements(
+            tag=revision.tag,
+            components=revision.request_components if of_request else revision.response_components,
+            components_if_present=revision.request_if_present if of_request else revision.response_if_present,
+            parameters=parameters,
+            forbidden_parameters=revision.request_forbidden if of_request else revision.response_forbidden,
+            parameter_types=revision.parameter_types,
+            max_lifetime=settings.max_lifetime,
+            # A signature that says no end of its own does not live longer than one that does.
+            max_age=None if "expires" in parameters else settings.max_lifetime,
+            leeway=settings.leeway,
+            # §3: the algorithm is the one of cnf.jwk, which is the key's.
+            algorithms=frozenset({algorithm}),
+        )
 
 
 def check_request_nonce(verified: VerifiedSignature, sent: SignedRequest, revision: Revision) -> None:
