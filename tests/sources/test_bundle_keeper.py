@@ -21,7 +21,7 @@ from tests.servers.support import assert_problem, authenticator, call, scope_of,
 from tests.sources.bundles import PATIENCE, QUICK, Events, bundle, until
 from tests.sources.publisher import Clock, key
 from wimse.authentication import Authenticator, ExactAudience, any_trusted
-from wimse.credentials import TrustBundle, TrustDomain, UnverifiedWIT, VerifiedWITCache, verify_wit
+from wimse.credentials import TokenSettings, TrustBundle, TrustDomain, UnverifiedWIT, VerifiedWITCache, verify_wit
 from wimse.errors import ConfigurationError, Reason, Refused, Unavailable
 from wimse.sources import BundleFile, BundleSettings, BundleSource, TrustBundleKeeper
 from wimse.sources.bundle_source import Newest
@@ -102,7 +102,7 @@ def test_a_verified_token_is_remembered_while_its_bundle_stays() -> None:
         first = keeper(A)
         assert first is not None
         known = VerifiedWITCache(10)
-        known.remember(verify_wit(UnverifiedWIT.parse(CALLER.wit), first, now=NOW), first)
+        known.remember(verify_wit(UnverifiedWIT.parse(CALLER.wit), first, now=NOW), first, NOW, TokenSettings())
         source.answer = bundle(A, DOMAIN.key)
         keeper.refresh()
         assert source.asked == 2
