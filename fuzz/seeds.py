@@ -45,6 +45,12 @@ ASKED = [
     'sig1=("@status";req)',
     "sig1=1",
 ]
+MAPS = {
+    "empty-map": '{"trust_domains": {}}',
+    "domain-twice": '{"trust_domains": {"a.example": {"keys": []}, "a.example": {"keys": []}}}',
+    "no-map": '{"keys": []}',
+    "upper-case": '{"trust_domains": {"A.example": {"keys": []}}}',
+}
 COMPONENTS = ['"@method";req', '"@query-param";name="a%20b"', "content-type", '"x";key="a"', '"x";sf;bs;tr', "@status"]
 
 
@@ -111,6 +117,10 @@ def of_credentials() -> Iterator[Seed]:
         yield "identifier", case["id"], case["uri"].encode("utf-8", "surrogateescape")
     for case in cases("spiffe/bundles.json"):
         yield "bundle", case["id"], json.dumps(case["document"]).encode()
+        both = {"trust_domains": {"example.org": case["document"], "b.example": {"keys": [], "spiffe_sequence": 1}}}
+        yield "bundle_map", case["id"], json.dumps(both).encode()
+    for name, text in MAPS.items():
+        yield "bundle_map", name, text.encode()
     for case in cases("rfc9421/keys.json"):
         yield "jwk", case["id"], json.dumps(case["jwk"]).encode()
         yield "key_file", f"{case['id']}-jwk", json.dumps({"keys": [case["jwk"]]}).encode()

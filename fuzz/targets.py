@@ -19,7 +19,9 @@ from wimse.credentials import (
     TrustDomain,
     UnverifiedWIT,
     WorkloadIdentifier,
+    bundle_map_json,
     issue_wit,
+    parse_bundle_map,
     verify_wit,
 )
 from wimse.credentials.jws import UnverifiedJWS
@@ -244,6 +246,20 @@ def bundle(data: bytes) -> None:
     for domain in DOMAINS:
         with suppress(Refused):
             TrustBundle.parse(domain, data)
+
+
+@target
+def bundle_map(data: bytes) -> None:
+    """A bundle map, of either scheme: what was read is written and read as the same."""
+    for domain in DOMAINS:
+        with suppress(Refused):
+            found = parse_bundle_map(data, scheme=domain.scheme)
+            again = parse_bundle_map(bundle_map_json(found), scheme=domain.scheme)
+            assert set(again) == set(found)
+            for each, known in found.items():
+                written = known.to_jwks()
+                written.pop("spiffe_refresh_hint", None)
+                assert again[each].to_jwks() == written
 
 
 @target

@@ -24,8 +24,9 @@ from wimse.issuer import IssuerSettings
 from wimse.profiles.http_signature import SignatureSettings
 from wimse.profiles.proof_token import ProofTokenSettings
 from wimse.servers.asgi import WimseMiddleware
-from wimse.sources import JWKSSettings
+from wimse.sources import BundleSettings, JWKSSettings
 from wimse.stores import MemoryReplayStore, RedisReplaySettings, SpoolSettings, SQLiteReplaySettings
+from wimse.tls import TLSSettings
 from wimse.workload_api import ServerSettings, SourceSettings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -132,9 +133,11 @@ def test_the_page_of_the_command_line_is_what_the_commands_say() -> None:
         ServerSettings,
         SourceSettings,
         SpoolSettings,
+        BundleSettings,
         JWKSSettings,
         RedisReplaySettings,
         SQLiteReplaySettings,
+        TLSSettings,
     ],
 )
 def test_every_limit_is_on_its_page(settings: type) -> None:

@@ -167,6 +167,7 @@ class Reason(Enum):
     CERTIFICATE_CHAIN_TOO_LARGE = ("certificate_chain_too_large", ReasonClass.LIMIT)
     # trust: whose keys
     TRUST_DOMAIN_UNKNOWN = ("trust_domain_unknown", ReasonClass.TRUST)
+    ISSUER_NOT_ALLOWED = ("issuer_not_allowed", ReasonClass.TRUST)
     KEY_UNKNOWN = ("key_unknown", ReasonClass.TRUST)
     KEY_ID_MISSING = ("key_id_missing", ReasonClass.TRUST)
     BUNDLE_MALFORMED = ("bundle_malformed", ReasonClass.TRUST)

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from wimse.httpsig import NeedKey, Request, parse_signatures, sign
 from wimse.keys import PrivateKey
 
-__all__ = ["Clock", "Publisher", "document", "key", "need", "publishing"]
+__all__ = ["Clock", "Publisher", "document", "key", "need", "publishing", "serving"]
 
 
 class Clock:
@@ -42,6 +42,8 @@ class Publisher:
         self.status = 200
         self.headers: dict[str, str] = {}
         self.content = b""
+        self.redirects: dict[str, str] = {}
+        self.redirect_status = 302
         self.before: Callable[[], object] = lambda: None
         self.chunks: Callable[[bytes], Iterator[bytes]] = lambda content: iter([content])
 
@@ -65,10 +67,11 @@ def need(signer: PrivateKey | None = None, **parameters: object) -> NeedKey:
     return NeedKey(parse_signatures(message.fields)[0], message)
 
 
-def write_certificate(directory: Path) -> tuple[Path, Path]:
+def write_certificate(directory: Path, host: str = "") -> tuple[Path, Path]:
     native = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "publisher")])
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host or "publisher")])
     now = datetime.now(UTC)
+    mine = x509.DNSName(host) if host else x509.IPAddress(ip_address("127.0.0.1"))
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -77,7 +80,7 @@ def write_certificate(directory: Path) -> tuple[Path, Path]:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(hours=1))
         .not_valid_after(now + timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([mine]), critical=False)
         .sign(native, hashes.SHA256())
     )
     files = directory / "certificate.pem", directory / "key.pem"
@@ -91,16 +94,30 @@ def write_certificate(directory: Path) -> tuple[Path, Path]:
 
 
 @contextmanager
-def publishing(directory: Path, *, tls: bool = True) -> Iterator[Publisher]:
+def publishing(directory: Path, *, tls: bool = True, host: str = "") -> Iterator[Publisher]:
+    """Run a publisher on this machine, with a certificate of its own, for its address or for `host`."""
+    certificate, key_file = write_certificate(directory, host)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key_file)
+    with serving(context if tls else None) as publisher:
+        publisher.trust = ssl.create_default_context(cafile=str(certificate))
+        yield publisher
+
+
+@contextmanager
+def serving(context: ssl.SSLContext | None) -> Iterator[Publisher]:
     """Run a publisher on this machine."""
-    certificate, key_file = write_certificate(directory)
-    trust = ssl.create_default_context(cafile=str(certificate))
-    publisher = Publisher("", trust)
+    publisher = Publisher("", ssl.create_default_context())
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             publisher.paths.append(self.path)
             publisher.before()
+            if self.path in publisher.redirects:
+                self.send_response(publisher.redirect_status)
+                self.send_header("Location", publisher.redirects[self.path])
+                self.end_headers()
+                return
             self.send_response(publisher.status)
             for name, value in publisher.headers.items():
                 self.send_header(name, value)
@@ -120,11 +137,9 @@ def publishing(directory: Path, *, tls: bool = True) -> Iterator[Publisher]:
             pass  # a client that went away is what some tests are about
 
     with Server(("127.0.0.1", 0), Handler) as server:
-        if tls:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(certificate, key_file)
+        if context is not None:
             server.socket = context.wrap_socket(server.socket, server_side=True)
-        publisher.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.server_address[1]}/jwks.json"
+        publisher.url = f"{'https' if context else 'http'}://127.0.0.1:{server.server_address[1]}/jwks.json"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:

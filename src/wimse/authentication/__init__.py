@@ -5,6 +5,7 @@ from __future__ import annotations
 from wimse.authentication.client import ClientAuthenticator
 from wimse.authentication.coexistence import BearerPolicy, Presented, bearer_of
 from wimse.authentication.events import Decision, Observer, Outcome, Role
+from wimse.authentication.matchers import AnyOf, PathTemplate
 from wimse.authentication.needs import BundleLookup, NeedBundle
 from wimse.authentication.proofs import AnyRevision
 from wimse.authentication.replay import (
@@ -32,6 +33,7 @@ from wimse.authentication.server import Authenticator
 from wimse.authentication.server_table import ServerTable, server_by_url
 
 __all__ = [
+    "AnyOf",
     "AnyRevision",
     "AudienceFunction",
     "AudienceRule",
@@ -47,6 +49,7 @@ __all__ = [
     "NeedBundle",
     "Observer",
     "Outcome",
+    "PathTemplate",
     "PeerRule",
     "Policy",
     "Presented",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
+from wimse.credentials.identifier import TrustDomain
 from wimse.errors import ConfigurationError, Reason, Refused
 
 __all__ = ["MAX_LEEWAY", "TokenSettings", "check_times", "optional_text", "required_time"]
@@ -25,6 +26,9 @@ class TokenSettings:
             (workload-creds §9.2.1: hours).
         max_cached_tokens: verified WITs that are remembered until they expire or their bundle changes; 0 for none.
             Default 4,096.
+        issuers: for the trust domains in it, the only values that `iss` of a WIT may have, which then must be there
+            (workload-creds §9.1: where keys are distributed by issuer, an allow-list MUST be enforced). Default none:
+            then the keys of the bundle alone decide, and `iss` is for the audit.
 
     Raises on construction:
         ConfigurationError: for a leeway that is negative or above 120 s, a lifetime that is not positive, or a
@@ -34,6 +38,7 @@ class TokenSettings:
     leeway: timedelta = timedelta(seconds=30)
     max_lifetime: timedelta = timedelta(hours=24)
     max_cached_tokens: int = 4_096
+    issuers: Mapping[TrustDomain, Collection[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not timedelta(0) <= self.leeway <= MAX_LEEWAY:
@@ -42,6 +47,18 @@ class TokenSettings:
             raise ConfigurationError("max_lifetime must be positive")
         if self.max_cached_tokens < 0:
             raise ConfigurationError("max_cached_tokens must not be negative")
+        if any(isinstance(each, str) for each in self.issuers.values()):  # a collection too: of its characters
+            raise ConfigurationError("issuers gives a collection of strings for each trust domain")
+
+    def check_issuer(self, claims: Mapping[str, object], trust_domain: TrustDomain) -> None:
+        """Hold a WIT to the issuers that its trust domain is bound to, if any are configured.
+
+        Raises:
+            Refused: `issuer_not_allowed`.
+        """
+        allowed = self.issuers.get(trust_domain)
+        if allowed is not None and claims.get("iss") not in tuple(allowed):
+            raise Refused(Reason.ISSUER_NOT_ALLOWED, "the token's iss is not an issuer of its trust domain")
 
 
 def required_time(claims: Mapping[str, object], name: str) -> int:

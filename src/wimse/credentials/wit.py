@@ -132,6 +132,8 @@ def verify_wit(
     _check_type(jws.header.get("typ"), spiffe=spiffe)
     _check_signature(jws, bundle, spiffe=spiffe)
     expires_at = check_times(claims, now, settings or TokenSettings())
+    if settings is not None and settings.issuers:
+        settings.check_issuer(claims, unverified.trust_domain)
     if spiffe and "aud" in claims:
         raise Refused(Reason.TOKEN_CLAIM, "a WIT-SVID has no aud")  # WIT-SVID §3.8
     return VerifiedWIT(

@@ -12,32 +12,25 @@ asked for again are the rules of `jwks_cache`.
 from __future__ import annotations
 
 import asyncio
-import re
 import ssl
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from ipaddress import ip_address
-from typing import Any, Final
-from urllib.parse import urlsplit
+from typing import Final
 
-from wimse.errors import ConfigurationError, Reason, Unavailable, WimseError
+from wimse.errors import WimseError
 from wimse.httpsig import NeedKey
 from wimse.keys import PublicKey
+from wimse.sources.https_get import check_url, get_document, http_library, unavailable
 from wimse.sources.jwks_cache import JWKSCache, JWKSSettings, Published
 
 __all__ = ["AsyncRemoteJWKS", "RemoteJWKS"]
 
 # A fetch ends by itself within its timeout, except for what cannot be interrupted, such as the look-up of a name.
 _GRACE_SECONDS: Final = 1.0
-_URL: Final = re.compile(r"https?://[\x21-\x7e]+", re.ASCII)
 _DEFAULT_SETTINGS: Final = JWKSSettings()
-_HEADERS: Final = {
-    "Accept": "application/jwk-set+json, application/json",
-    "Accept-Encoding": "identity",  # so that the limit of bytes is one of what is parsed, too
-    "User-Agent": "wimse",
-}
+_ACCEPT: Final = "application/jwk-set+json, application/json"
 
 
 class _Remote:
@@ -62,8 +55,8 @@ class _Remote:
         Raises:
             ConfigurationError: for another URL, or without httpx2.
         """
-        _check_url(url, settings)
-        self._library = _httpx2()
+        check_url(url, "the JWK Set", allow_loopback_http=settings.allow_loopback_http)
+        self._library = http_library()
         self._url = url
         self._settings = settings
         self._ssl_context = ssl_context or ssl.create_default_context()
@@ -72,32 +65,14 @@ class _Remote:
         self._lock = threading.Lock()
 
     async def _download(self) -> Published:
-        try:
-            async with asyncio.timeout(self._settings.timeout.total_seconds()):
-                return await self._get()
-        except TimeoutError:
-            raise _unavailable("it did not arrive in time") from None
-        except self._library.HTTPError as error:
-            raise _unavailable("the connection to its publisher failed") from error
-
-    async def _get(self) -> Published:
-        client = self._library.AsyncClient(
-            verify=self._ssl_context, follow_redirects=False, trust_env=False, timeout=None
+        return await get_document(
+            self._library,
+            self._url,
+            accept=_ACCEPT,
+            max_bytes=self._settings.max_document_bytes,
+            ssl_context=self._ssl_context,
+            timeout=self._settings.timeout,
         )
-        most = self._settings.max_document_bytes
-        async with client, client.stream("GET", self._url, headers=_HEADERS) as response:
-            if response.is_redirect:
-                raise _unavailable("its publisher redirects, which is not followed")
-            if response.status_code != 200:
-                raise _unavailable("its publisher does not answer with 200")
-            if response.headers.get("content-encoding", "identity").lower() != "identity":
-                raise _unavailable("its publisher compresses it, unasked")
-            content = bytearray()
-            async for chunk in response.aiter_raw():
-                content += chunk
-                if len(content) > most:
-                    raise _unavailable(f"it is larger than {most} bytes")
-            return Published(bytes(content), response.headers.get("cache-control"), response.headers.get("age"))
 
     def _keep(self, published: Published | BaseException) -> None:
         # Whatever went wrong is noted and not raised: the last good set may do.
@@ -159,7 +134,7 @@ class RemoteJWKS(_Remote):
             flight.result(self._settings.timeout.total_seconds() + _GRACE_SECONDS)
         except TimeoutError:
             with self._lock:
-                self._keep(_unavailable("it did not arrive in time"))
+                self._keep(unavailable("it did not arrive in time"))
         with self._lock:
             return self._cache.find(need, self._clock())
 
@@ -178,35 +153,3 @@ class RemoteJWKS(_Remote):
             self._keep(outcome)
             self._flight = None
         flight.set_result(None)
-
-
-def _unavailable(detail: str) -> Unavailable:
-    return Unavailable(Reason.TRUST_UNAVAILABLE, detail)
-
-
-def _check_url(url: str, settings: JWKSSettings) -> None:
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        _ = parts.port
-    except ValueError:
-        raise ConfigurationError("the URL of the JWK Set is malformed") from None
-    if not _URL.fullmatch(url) or not host or "@" in parts.netloc or "#" in url:
-        raise ConfigurationError("the URL of the JWK Set needs scheme and host, without user information or fragment")
-    if parts.scheme != "https" and not (settings.allow_loopback_http and _is_loopback(host)):
-        raise ConfigurationError("the URL of the JWK Set is not https")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _httpx2() -> Any:
-    try:
-        import httpx2
-    except ImportError:
-        raise ConfigurationError("this needs httpx2: pip install 'wimse[httpx2]'") from None
-    return httpx2
