@@ -18,6 +18,7 @@ from wimse.workload_api.blocking import (
 )
 from wimse.workload_api.client import WorkloadAPIClient
 from wimse.workload_api.config import EntryConfig, ServerConfig, load_config
+from wimse.workload_api.files import GenerationWriter
 from wimse.workload_api.jwt_source import JWTCredential, WorkloadAPIJWTSource
 from wimse.workload_api.minting import MiniSPIRESource
 from wimse.workload_api.server import IdentityServer, serve
@@ -33,6 +34,7 @@ __all__ = [
     "BlockingWorkloadAPIX509Source",
     "EndpointAddress",
     "EntryConfig",
+    "GenerationWriter",
     "IdentityServer",
     "JWTCredential",
     "MiniSPIRESource",

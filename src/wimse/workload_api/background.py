@@ -65,10 +65,11 @@ class Pace:
         """Something went well."""
         self._wait, self._at_once = self._initial, True
 
-    async def wait(self) -> None:
-        """Wait for the next attempt."""
+    async def wait(self, reached: asyncio.Event) -> None:
+        """Wait for the next attempt, no longer than until `reached` says that another one has got through."""
         if not self._at_once:
-            await asyncio.sleep(self._wait * _jitter.uniform(0.5, 1.0))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(reached.wait(), self._wait * _jitter.uniform(0.5, 1.0))
             self._wait = min(self._wait * 2, self._longest)
         self._at_once = False
 
@@ -93,6 +94,7 @@ class BackgroundSource(ABC, Generic[_Snapshot]):
         self._expires_at: dict[str, int] = {}
         self._renewal_due: dict[str, float] = {}
         self._changed = asyncio.Event()
+        self._reached = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._pid = os.getpid()
 
@@ -114,6 +116,7 @@ class BackgroundSource(ABC, Generic[_Snapshot]):
             raise RuntimeError("the source is open already")
         self._pid = os.getpid()
         self._changed = asyncio.Event()
+        self._reached = asyncio.Event()
         self._failures.clear()
         self._tasks = [asyncio.create_task(each) for each in self._keepers()]
         try:
@@ -224,7 +227,7 @@ class BackgroundSource(ABC, Generic[_Snapshot]):
                     return
             if time.monotonic() - opened_at > _STEADY_SECONDS:
                 pace.reset()
-            await pace.wait()
+            await pace.wait(self._reached)
 
     async def _follow(
         self, name: str, messages: AsyncIterator[_Message], take: Callable[[_Message | None], int | None]
@@ -255,6 +258,8 @@ class BackgroundSource(ABC, Generic[_Snapshot]):
             if not pending.done():
                 pending.cancel()
                 await asyncio.wait((pending,))
+            if not pending.cancelled():
+                pending.exception()  # of a stream that broke while we were leaving it: nobody else asks
 
     def _patience(self, name: str) -> float:
         """How long the first message of a stream may take: so that there is time for another attempt."""
@@ -279,7 +284,9 @@ class BackgroundSource(ABC, Generic[_Snapshot]):
             detail = f"{name}: a message of the identity server is discarded: {error.detail}"
             self._report(name, Unavailable(Reason.CREDENTIAL_UNAVAILABLE, detail))
             return
-        self._failures.pop(name, None)
+        if self._failures.pop(name, None) is not None:  # the server is back: the other streams need not wait
+            self._reached.set()
+            self._reached = asyncio.Event()
         if expires_at is not None:
             self._expires_at[name] = expires_at
         if name in self._expires_at:  # also for the same again: the server has nothing newer, and is asked again
