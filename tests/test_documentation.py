@@ -23,6 +23,7 @@ from wimse.httpsig import Limits
 from wimse.issuer import IssuerSettings
 from wimse.profiles.http_signature import SignatureSettings
 from wimse.servers.asgi import WimseMiddleware
+from wimse.servers.bundle_serving import BundleServerSettings
 from wimse.sources import BundleSettings, JWKSSettings
 from wimse.stores import MemoryReplayStore, SpoolSettings
 from wimse.tls import TLSSettings
@@ -130,6 +131,7 @@ def test_the_page_of_the_command_line_is_what_the_commands_say() -> None:
         IssuerSettings,
         ServerSettings,
         SourceSettings,
+        BundleServerSettings,
         SpoolSettings,
         BundleSettings,
         JWKSSettings,
