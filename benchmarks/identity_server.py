@@ -186,8 +186,7 @@ def hold(address: str, connections: int, streams: int, pipe: Any) -> None:
                         (opened, changed)[number].set()
                 number += 1
 
-        # Each client a loop's own connection: one shared by all would be one HTTP/2 connection with its own limit.
-        clients = [await _separate(address) for _ in range(connections)]
+        clients = [WorkloadAPIClient(address) for _ in range(connections)]
         tasks = [asyncio.create_task(one(client)) for client in clients for _ in range(streams)]
         await asyncio.wait_for(opened.wait(), 300)
         pipe.send("open")
@@ -202,19 +201,9 @@ def hold(address: str, connections: int, streams: int, pipe: Any) -> None:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for client in clients:
-            client.drop_connection()
+            client.close()
 
     asyncio.run(run())
-
-
-async def _separate(address: str) -> WorkloadAPIClient:
-    from wimse.workload_api.connections import Connection  # noqa: PLC0415
-
-    client = WorkloadAPIClient(address)
-    connection = Connection(client.address, asyncio.get_running_loop())
-    connection.users = 1
-    client._connection = connection  # noqa: SLF001
-    return client
 
 
 def open_streams(number: int, rotate: str | None) -> dict[str, float]:

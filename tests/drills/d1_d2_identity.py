@@ -26,7 +26,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -203,7 +203,7 @@ def main() -> None:
     figures = asyncio.run(
         drill(life=arguments.life, short=arguments.short, long=arguments.long, seconds=arguments.seconds)
     )
-    document = {"passed": not figures.failures, **asdict(figures)}
+    document = {"passed": not figures.failures, **vars(figures)}
     sys.stdout.write(json.dumps(document, indent=2 if not arguments.json else None) + "\n")
     sys.exit(1 if figures.failures else 0)
 

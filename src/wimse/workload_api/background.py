@@ -86,7 +86,7 @@ class BackgroundSource(ABC, Generic[_Snapshot]):
         on_renewal: Callable[[_Snapshot], None] | None,
     ) -> None:
         self._settings = settings or SourceSettings()
-        self._client = WorkloadAPIClient(socket, settings=self._settings)
+        self._client = WorkloadAPIClient(socket, settings=self._settings, shared=True)
         self._on_renewal = on_renewal
         self._snapshot: _Snapshot | None = None
         self._failures: dict[str, WimseError] = {}

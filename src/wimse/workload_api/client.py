@@ -50,17 +50,23 @@ _MISSING = {
 class WorkloadAPIClient:
     """A client of the Workload API; used as ``async with``, inside one event loop.
 
-    It connects with the first call, and again with the next call after the connection was lost. All clients of one
-    address in one event loop have one connection.
+    It connects with the first call, and again with the next call after the connection was lost.
     """
 
-    def __init__(self, socket: str | EndpointAddress | None = None, *, settings: SourceSettings | None = None) -> None:
+    def __init__(
+        self,
+        socket: str | EndpointAddress | None = None,
+        *,
+        settings: SourceSettings | None = None,
+        shared: bool = False,
+    ) -> None:
         """Choose the endpoint.
 
         Args:
             socket: ``unix:///path`` or ``tcp://address:port``; by default what `SPIFFE_ENDPOINT_SOCKET` says, else
                 ``unix:///tmp/spire.sock``.
             settings: `call_timeout` is used.
+            shared: use the connection that all who say so have in this event loop to this address, as sources do.
 
         Raises:
             ConfigurationError: when the address is malformed.
@@ -69,6 +75,7 @@ class WorkloadAPIClient:
             socket = EndpointAddress.parse(socket)
         self.address = socket or default_socket()
         self._timeout = (settings or SourceSettings()).call_timeout.total_seconds()
+        self._shared = shared
         self._connection: Connection | None = None
 
     async def __aenter__(self) -> Self:
@@ -161,7 +168,7 @@ class WorkloadAPIClient:
 
     def _open_channel(self) -> Channel:
         if self._connection is None:
-            self._connection = Connection.acquire(self.address)
+            self._connection = Connection.acquire(self.address, shared=self._shared)
         return self._connection.channel
 
     async def _call(

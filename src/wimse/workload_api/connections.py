@@ -1,4 +1,4 @@
-"""One connection to each endpoint, shared by all clients of an event loop, and left alone by forked children.
+"""One connection to each endpoint, shared by all sources of an event loop, and left alone by forked children.
 
 One private name of grpclib 0.4 is used, only here: `Channel._protocol_factory`, to know the transport.
 """
@@ -9,7 +9,7 @@ import asyncio
 import os
 import threading
 from asyncio import BaseTransport
-from typing import Final
+from typing import Final, TypeAlias
 
 from grpclib.client import Channel
 from grpclib.protocol import H2Protocol
@@ -17,6 +17,9 @@ from grpclib.protocol import H2Protocol
 from wimse.workload_api.address import EndpointAddress
 
 __all__ = ["Connection"]
+
+
+_Key: TypeAlias = tuple[asyncio.AbstractEventLoop, EndpointAddress, object]
 
 
 class _Protocol(H2Protocol):
@@ -43,20 +46,20 @@ class _Channel(Channel):
 class Connection:
     """A channel to one address in one event loop, with the number of those who use it."""
 
-    def __init__(self, address: EndpointAddress, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, address: EndpointAddress, key: _Key) -> None:
         """Prepare; the first call connects. Use `acquire` instead."""
         self.channel = _Channel(address)
-        self._key = (loop, address)
         self.users = 0
+        self._key = key
 
     @classmethod
-    def acquire(cls, address: EndpointAddress) -> Connection:
-        """The connection of the running event loop to `address`; give it back with `release`."""
-        loop = asyncio.get_running_loop()
+    def acquire(cls, address: EndpointAddress, *, shared: bool) -> Connection:
+        """A connection of the running event loop to `address`, shared or one's own; give it back with `release`."""
+        key = (asyncio.get_running_loop(), address, None if shared else object())
         with _lock:
-            connection = _open.get((loop, address))
+            connection = _open.get(key)
             if connection is None:
-                connection = _open[loop, address] = cls(address, loop)
+                connection = _open[key] = cls(address, key)
             connection.users += 1
             return connection
 
@@ -87,7 +90,7 @@ class Connection:
         os.close(nothing)
 
 
-_open: Final[dict[tuple[asyncio.AbstractEventLoop, EndpointAddress], Connection]] = {}
+_open: Final[dict[_Key, Connection]] = {}
 _abandoned: Final[list[Connection]] = []  # kept, because their end would write to what is no socket any more
 _lock = threading.Lock()
 
