@@ -24,6 +24,7 @@ from wimse.issuer import IssuerSettings
 from wimse.profiles.http_signature import SignatureSettings
 from wimse.profiles.proof_token import ProofTokenSettings
 from wimse.servers.asgi import WimseMiddleware
+from wimse.servers.bundle_serving import BundleServerSettings
 from wimse.sources import BundleSettings, JWKSSettings
 from wimse.stores import MemoryReplayStore, RedisReplaySettings, SpoolSettings, SQLiteReplaySettings
 from wimse.tls import TLSSettings
@@ -132,6 +133,7 @@ def test_the_page_of_the_command_line_is_what_the_commands_say() -> None:
         IssuerSettings,
         ServerSettings,
         SourceSettings,
+        BundleServerSettings,
         SpoolSettings,
         BundleSettings,
         JWKSSettings,

@@ -403,6 +403,6 @@ def test_blocking_source_says_what_failed(path: Path) -> None:
 
 def test_blocking_source_is_opened_once(path: Path) -> None:
     source = BlockingWorkloadAPISource(f"unix://{path}", settings=HASTY)
-    source._thread = threading.current_thread()
+    source._thread, source._pid = object(), os.getpid()  # type: ignore[assignment]
     with pytest.raises(RuntimeError), source:
         pass

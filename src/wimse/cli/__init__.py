@@ -31,6 +31,7 @@ main = Program(
     lazy={
         "demo": ("wimse.cli.demo:demo", "The whole story on one machine."),
         "identity-server": ("wimse.cli.identity_server:identity_server", "Issue identities to local workloads."),
+        "credentials": ("wimse.cli.credentials:credentials", "Get this process's identity, as text or as files."),
         "request": ("wimse.cli.request:request", "Make a signed call; verify and explain its answer."),
         "inspect": ("wimse.cli.inspect:inspect", "Explain a message or a token, step by step."),
         "wit": ("wimse.cli.wit:wit", "Inspect and verify Workload Identity Tokens."),

@@ -1,75 +1,111 @@
-"""The same source for programs without an event loop of their own."""
+"""The same sources for programs without an event loop of their own.
+
+All of a process run on one event loop in one daemon thread, so that they have one connection to each endpoint. The
+thread is there while one of them is open.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import os
 import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Generic, Self, TypeVar
 
-from wimse.credentials import WorkloadIdentifier, WorkloadSnapshot
+from wimse.credentials import TrustBundles, WorkloadIdentifier, WorkloadSnapshot, X509Snapshot
 from wimse.errors import Reason, Unavailable
-from wimse.workload_api.address import EndpointAddress, default_socket
+from wimse.workload_api.address import EndpointAddress
+from wimse.workload_api.background import BackgroundSource
+from wimse.workload_api.jwt_source import JWTCredential, WorkloadAPIJWTSource
 from wimse.workload_api.settings import SourceSettings
-from wimse.workload_api.source import WorkloadAPISource, wanted_identifier
+from wimse.workload_api.source import WorkloadAPISource
+from wimse.workload_api.x509_source import WorkloadAPIX509Source
 
-__all__ = ["BlockingWorkloadAPISource"]
+__all__ = ["BlockingWorkloadAPIJWTSource", "BlockingWorkloadAPISource", "BlockingWorkloadAPIX509Source"]
 
-_SHUTDOWN_SECONDS: Final = 5.0
+# What is waited for ends by itself within its own timeout; this is for a machine that is busy.
+_GRACE_SECONDS: Final = 5.0
+_Result = TypeVar("_Result")
+_Source = TypeVar("_Source", bound=BackgroundSource[Any])
 
 
-class BlockingWorkloadAPISource:
-    """A `WorkloadSource` for synchronous programs, used as ``with``; safe to read from any thread.
+class _LoopThread:
+    """The event loop of a process for its blocking sources; it counts them."""
 
-    A `WorkloadAPISource` runs on an event loop of its own in a daemon thread. After a fork the child has no such
-    thread: its snapshot is not renewed, and it refuses once that has expired. Make a source after forking.
-    """
+    _shared: _LoopThread | None = None
+    _lock = threading.Lock()
 
-    def __init__(
-        self,
-        socket: str | EndpointAddress | None = None,
-        spiffe_id: str | WorkloadIdentifier | None = None,
-        *,
-        settings: SourceSettings | None = None,
-    ) -> None:
-        """Choose the endpoint and the identity; arguments and errors as `WorkloadAPISource`."""
-        self._address = EndpointAddress.parse(socket) if isinstance(socket, str) else socket or default_socket()
-        self._spiffe_id = wanted_identifier(spiffe_id)
-        self._settings = settings
-        self._source: WorkloadAPISource | None = None
-        self._thread: threading.Thread | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stop: asyncio.Event | None = None
-        self._started = threading.Event()
-        self._error: BaseException | None = None
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self._run, name="wimse-workload-api", daemon=True)
+        self.users = 0
+
+    @classmethod
+    def acquire(cls) -> _LoopThread:
+        with cls._lock:
+            shared = cls._shared
+            if shared is None:
+                shared = cls._shared = cls()
+                shared.thread.start()
+            shared.users += 1
+            return shared
+
+    def release(self) -> None:
+        with self._lock:
+            self.users -= 1
+            if self.users or _LoopThread._shared is not self:
+                return
+            _LoopThread._shared = None
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self.thread.join(_GRACE_SECONDS)
+
+    @classmethod
+    def forget(cls) -> None:
+        """In a forked child: there is no such thread here, and nobody holds the lock."""
+        cls._shared, cls._lock = None, threading.Lock()
+
+    def start(self, work: Coroutine[Any, Any, _Result]) -> Future[_Result]:
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_forever()
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        finally:
+            self._loop.close()
+
+
+os.register_at_fork(after_in_child=_LoopThread.forget)
+
+
+class _Blocking(Generic[_Source]):
+    """An asynchronous source, opened and closed from threads."""
+
+    def __init__(self, source: _Source, settings: SourceSettings | None) -> None:
+        self._source = source
+        self._settings = settings or SourceSettings()
+        self._thread: _LoopThread | None = None
+        self._pid = 0
 
     @property
     def address(self) -> EndpointAddress:
         """Where the identity server is expected."""
-        return self._address
-
-    def snapshot(self) -> WorkloadSnapshot:
-        """The newest WIT with its key and the bundles; errors as `WorkloadAPISource.snapshot`."""
-        source = self._source
-        if source is None:
-            raise Unavailable(Reason.CREDENTIAL_UNAVAILABLE, "the source is not open")
-        return source.snapshot()
+        return self._source.address
 
     def __enter__(self) -> Self:
-        """Connect, and wait for the first snapshot; errors as `WorkloadAPISource`."""
-        if self._thread is not None:
+        """Connect, and wait for the first snapshot; errors as the asynchronous source."""
+        if self._thread is not None and self._pid == os.getpid():
             raise RuntimeError("the source is open already")
-        self._started.clear()
-        self._error = None
-        self._thread = threading.Thread(target=self._run, name="wimse-workload-api", daemon=True)
-        self._thread.start()
+        self._pid, self._thread = os.getpid(), _LoopThread.acquire()
         try:
-            self._started.wait()  # the source's own timeout bounds it
+            opening = self._thread.start(self._source.__aenter__())
+            self._wait(opening, self._settings.first_snapshot_timeout.total_seconds())
         except BaseException:
             self.close()
             raise
-        self._raise_error()
         return self
 
     def __exit__(
@@ -78,34 +114,87 @@ class BlockingWorkloadAPISource:
         self.close()
 
     def close(self) -> None:
-        """End the streams and the thread, and forget the key. May be called twice."""
+        """End the streams, and the thread if no other source needs it, and forget the key. May be called twice."""
         thread, self._thread = self._thread, None
-        loop, stop = self._loop, self._stop
-        if thread is None:
+        if thread is None or self._pid != os.getpid():
             return
-        if loop is not None and stop is not None:
-            with contextlib.suppress(RuntimeError):  # the loop has ended by itself
-                loop.call_soon_threadsafe(stop.set)
-        thread.join(_SHUTDOWN_SECONDS)
-
-    def _raise_error(self) -> None:
-        error, self._error = self._error, None
-        if error is not None:
-            self.close()
-            raise error
-
-    def _run(self) -> None:
         try:
-            asyncio.run(self._hold())
-        except BaseException as error:  # noqa: BLE001 - handed to the thread that waits in __enter__
-            self._error = error
+            self._wait(thread.start(self._source.close()), 0.0)
         finally:
-            self._source = None
-            self._started.set()
+            thread.release()
 
-    async def _hold(self) -> None:
-        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        async with WorkloadAPISource(self._address, self._spiffe_id, settings=self._settings) as source:
-            self._source = source
-            self._started.set()
-            await self._stop.wait()
+    def _wait(self, future: Future[_Result], seconds: float) -> _Result:
+        try:
+            return future.result(seconds + _GRACE_SECONDS)
+        except TimeoutError:
+            future.cancel()
+            raise Unavailable(Reason.ISSUER_UNAVAILABLE, "the event loop of the source does not answer") from None
+        except BaseException:
+            future.cancel()
+            raise
+
+
+class BlockingWorkloadAPISource(_Blocking[WorkloadAPISource]):
+    """A `WorkloadSource` for synchronous programs, used as ``with``; safe to read from any thread.
+
+    In a process that was forked from the one that opened it, it refuses: open a source after forking.
+    """
+
+    def __init__(
+        self,
+        socket: str | EndpointAddress | None = None,
+        spiffe_id: str | WorkloadIdentifier | None = None,
+        *,
+        settings: SourceSettings | None = None,
+        on_renewal: Callable[[WorkloadSnapshot], None] | None = None,
+    ) -> None:
+        """Choose the endpoint and the identity; as `WorkloadAPISource`. `on_renewal` is called in another thread."""
+        super().__init__(WorkloadAPISource(socket, spiffe_id, settings=settings, on_renewal=on_renewal), settings)
+
+    def snapshot(self) -> WorkloadSnapshot:
+        """The newest WIT with its key and the bundles; errors as `WorkloadAPISource.snapshot`."""
+        return self._source.snapshot()
+
+
+class BlockingWorkloadAPIX509Source(_Blocking[WorkloadAPIX509Source]):
+    """An `X509Source` for synchronous programs, used as ``with``; safe to read from any thread."""
+
+    def __init__(
+        self,
+        socket: str | EndpointAddress | None = None,
+        spiffe_id: str | WorkloadIdentifier | None = None,
+        *,
+        settings: SourceSettings | None = None,
+        on_renewal: Callable[[X509Snapshot], None] | None = None,
+    ) -> None:
+        """Choose the endpoint and the identity; as `BlockingWorkloadAPISource`."""
+        super().__init__(WorkloadAPIX509Source(socket, spiffe_id, settings=settings, on_renewal=on_renewal), settings)
+
+    def x509_snapshot(self) -> X509Snapshot:
+        """The newest certificate with its key and the bundles; errors as `WorkloadAPISource.snapshot`."""
+        return self._source.x509_snapshot()
+
+
+class BlockingWorkloadAPIJWTSource(_Blocking[WorkloadAPIJWTSource]):
+    """JWT-SVIDs for synchronous programs, used as ``with``; safe among threads."""
+
+    def __init__(
+        self,
+        socket: str | EndpointAddress | None = None,
+        spiffe_id: str | WorkloadIdentifier | None = None,
+        *,
+        settings: SourceSettings | None = None,
+    ) -> None:
+        """Choose the endpoint and the identity; as `BlockingWorkloadAPISource`."""
+        super().__init__(WorkloadAPIJWTSource(socket, spiffe_id, settings=settings), settings)
+
+    def token(self, *audience: str) -> JWTCredential:
+        """A JWT-SVID for an audience; arguments and errors as `WorkloadAPIJWTSource.token`."""
+        thread = self._thread
+        if thread is None or self._pid != os.getpid():
+            raise Unavailable(Reason.CREDENTIAL_UNAVAILABLE, "the source is not open in this process")
+        return self._wait(thread.start(self._source.token(*audience)), self._settings.call_timeout.total_seconds())
+
+    def bundles(self) -> TrustBundles:
+        """The newest bundles; errors as `WorkloadAPIJWTSource.bundles`."""
+        return self._source.bundles()

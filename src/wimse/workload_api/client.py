@@ -27,6 +27,7 @@ from h2.exceptions import H2Error
 from wimse.errors import ConfigurationError, Reason, ReasonClass, Refused, Unavailable, WimseError
 from wimse.workload_api.address import EndpointAddress, default_socket
 from wimse.workload_api.calls import SECURITY_HEADER
+from wimse.workload_api.connections import Connection
 from wimse.workload_api.proto import workload_pb2 as pb
 from wimse.workload_api.settings import SourceSettings
 
@@ -34,21 +35,38 @@ __all__ = ["WorkloadAPIClient"]
 
 _REASONS = {reason.code: reason for reason in Reason}
 _METADATA = (SECURITY_HEADER,)
+# What a server lacks that answers Unimplemented: SPIRE's agent has no WIT-SVID profile (§7: it is optional).
+_MISSING = {
+    "FetchWITSVID": "has no WITs",
+    "FetchWITBundles": "has no trust bundles for WITs",
+    "FetchX509SVID": "has no X.509-SVIDs",
+    "FetchX509Bundles": "has no X.509 bundles",
+    "FetchJWTSVID": "has no JWT-SVIDs",
+    "FetchJWTBundles": "has no JWT bundles",
+    "MintWITSVID": "is not minispire and mints no WITs",
+}
 
 
 class WorkloadAPIClient:
-    """A connection to the Workload API; used as ``async with``, inside one event loop.
+    """A client of the Workload API; used as ``async with``, inside one event loop.
 
     It connects with the first call, and again with the next call after the connection was lost.
     """
 
-    def __init__(self, socket: str | EndpointAddress | None = None, *, settings: SourceSettings | None = None) -> None:
+    def __init__(
+        self,
+        socket: str | EndpointAddress | None = None,
+        *,
+        settings: SourceSettings | None = None,
+        shared: bool = False,
+    ) -> None:
         """Choose the endpoint.
 
         Args:
             socket: ``unix:///path`` or ``tcp://address:port``; by default what `SPIFFE_ENDPOINT_SOCKET` says, else
                 ``unix:///tmp/spire.sock``.
             settings: `call_timeout` is used.
+            shared: use the connection that all who say so have in this event loop to this address, as sources do.
 
         Raises:
             ConfigurationError: when the address is malformed.
@@ -57,7 +75,8 @@ class WorkloadAPIClient:
             socket = EndpointAddress.parse(socket)
         self.address = socket or default_socket()
         self._timeout = (settings or SourceSettings()).call_timeout.total_seconds()
-        self._channel: Channel | None = None
+        self._shared = shared
+        self._connection: Connection | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -68,10 +87,15 @@ class WorkloadAPIClient:
         self.close()
 
     def close(self) -> None:
-        """Close the connection; calls that are open end with `Unavailable`."""
-        if self._channel is not None:
-            self._channel.close()
-            self._channel = None
+        """Give the connection back. The last one to do so closes it; calls that are open end with `Unavailable`."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.release()
+
+    def drop_connection(self) -> None:
+        """Close a connection that is up and does not answer, for all who share it: their next calls connect anew."""
+        if self._connection is not None:
+            self._connection.drop()
 
     def watch_wit_svids(self, spiffe_id: str = "") -> AsyncIterator[pb.WITSVIDResponse]:
         """FetchWITSVID: every message holds all WITs; close the iterator to end the call.
@@ -143,10 +167,9 @@ class WorkloadAPIClient:
         return response
 
     def _open_channel(self) -> Channel:
-        if self._channel is None:
-            address = self.address
-            self._channel = Channel(path=address.path, host=address.host, port=address.port)
-        return self._channel
+        if self._connection is None:
+            self._connection = Connection.acquire(self.address, shared=self._shared)
+        return self._connection.channel
 
     async def _call(
         self, name: str, request: Message, kind: type[Message], *, service: str = "SpiffeWorkloadAPI"
@@ -191,5 +214,6 @@ def _from_status(name: str, error: GRPCError) -> WimseError:
     if error.status is Status.INVALID_ARGUMENT:
         return Refused(said or Reason.MESSAGE_MALFORMED, f"{name}: the identity server refuses the request")
     if error.status is Status.UNIMPLEMENTED:
-        return ConfigurationError(f"{name}: the identity server does not have this call")
+        what = _MISSING.get(name, "does not have this call")
+        return ConfigurationError(f"the identity server {what} ({name} is not implemented)")
     return Unavailable(Reason.ISSUER_UNAVAILABLE, f"{name}: the identity server answers {error.status.name}")

@@ -53,6 +53,7 @@ class SourceSettings:
             doubled after each failure.
         max_backoff: the longest wait between attempts. Default 3 s: the endpoint is on the same machine, and after
             an outage its workloads shall be back within 5 s.
+        max_cached_audiences: JWT-SVIDs that are kept, each for its audience. Default 256; the oldest is dropped.
 
     Raises on construction:
         ConfigurationError: for a value that is not positive.
@@ -62,6 +63,7 @@ class SourceSettings:
     call_timeout: timedelta = timedelta(seconds=10)
     initial_backoff: timedelta = timedelta(seconds=0.25)
     max_backoff: timedelta = timedelta(seconds=3)
+    max_cached_audiences: int = 256
 
     def __post_init__(self) -> None:
         _check_positive(self)
