@@ -25,7 +25,6 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final, cast
 
-from google.protobuf.struct_pb2 import Struct
 from grpclib.const import Cardinality, Handler
 from grpclib.server import Stream
 
@@ -136,9 +135,9 @@ class WorkloadAPIService:
             svid = verify_jwt_svid(request.svid, bundle, audience=request.audience, now=int(time.time()))
         except Refused as refused:
             raise _invalid_argument(refused) from None
-        claims = Struct()
-        claims.update(cast("dict[str, Any]", dict(svid.claims)))  # JSON, as it was parsed
-        await stream.send_message(pb.ValidateJWTSVIDResponse(spiffe_id=str(svid.identity), claims=claims))
+        response = pb.ValidateJWTSVIDResponse(spiffe_id=str(svid.identity))
+        response.claims.update(cast("dict[str, Any]", dict(svid.claims)))  # JSON, as it was parsed
+        await stream.send_message(response)
 
     async def _fetch_wit_svid(self, stream: Stream[Any, Any], session: Session, request: pb.WITSVIDRequest) -> None:
         while True:
