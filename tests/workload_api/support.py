@@ -47,9 +47,11 @@ async def serving(
     issuer: Authority | None = None,
     registrations: Registrations | None = None,
     settings: ServerSettings = FAST,
+    **options: Any,
 ) -> AsyncIterator[str]:
     """A server; gives its address."""
-    async with IdentityServer(issuer or authority(), registrations or Registrations(), settings).listening(socket):
+    server = IdentityServer(issuer or authority(), registrations or Registrations(), settings, **options)
+    async with server.listening(socket):
         yield f"unix://{socket}"
 
 

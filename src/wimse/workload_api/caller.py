@@ -78,9 +78,11 @@ class ConnectedProcess:
         self._refusal: Refused | None = None
         self._process: _Process | None = None
         self.pid = 0
+        self.uid: int | None = None
         try:
             raw = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
             self.pid, self._uid, self._gid = _CREDENTIALS.unpack(raw)
+            self.uid = self._uid
             if self.pid <= 0:
                 raise _denied("the caller is in another pid namespace")
             self._pidfd = _pidfd(peer, self.pid)

@@ -14,17 +14,25 @@ import resource
 import socket
 import stat
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from wimse.credentials import TrustBundles
 from wimse.errors import ConfigurationError
 from wimse.issuer import Authority, Registrations
 from wimse.workload_api.address import check_socket_path
 from wimse.workload_api.calls import CallGate
 from wimse.workload_api.config import ServerConfig
-from wimse.workload_api.service import MiniSPIREService, WorkloadAPIService
+from wimse.workload_api.events import Observer
+from wimse.workload_api.service import PROFILES, MiniSPIREService, WorkloadAPIService
 from wimse.workload_api.settings import ServerSettings
+from wimse.workload_api.standard_services import HealthService, reflection_services
+from wimse.workload_api.state import ServedState
 from wimse.workload_api.transport import BoundedServer
+
+if TYPE_CHECKING:
+    from grpclib._typing import IServable
 
 __all__ = ["IdentityServer", "serve"]
 
@@ -38,7 +46,15 @@ class IdentityServer:
     """Serves an authority to the processes of this machine."""
 
     def __init__(
-        self, authority: Authority, registrations: Registrations, settings: ServerSettings | None = None
+        self,
+        authority: Authority,
+        registrations: Registrations,
+        settings: ServerSettings | None = None,
+        *,
+        federated: TrustBundles | None = None,
+        profiles: Collection[str] = PROFILES,
+        minispire: bool = True,
+        observers: Sequence[Observer] = (),
     ) -> None:
         """Put the server together; it does not listen yet.
 
@@ -46,14 +62,31 @@ class IdentityServer:
             authority: signs.
             registrations: who is entitled to what.
             settings: limits.
+            federated: bundles of other trust domains.
+            profiles: which of `x509`, `jwt` and `wit` are served; the others are Unimplemented.
+            minispire: whether `MintWITSVID` is answered, for the Go proof of concept.
+            observers: called with each issue and each refusal.
+
+        Raises:
+            ConfigurationError: for no or an unknown profile, or a federated bundle of the own trust domain.
         """
-        self._authority = authority
-        self._registrations = registrations
         self._settings = settings or ServerSettings()
+        self.state = ServedState(authority, registrations, federated=federated, observers=observers)
+        gate = CallGate(self.state, self._settings)
+        services: list[IServable] = [WorkloadAPIService(self.state, gate, profiles)]
+        names = ["SpiffeWorkloadAPI"]
+        if minispire:
+            services.append(MiniSPIREService(self.state, gate))
+            names.append("MiniSPIREWorkloadAPI")
+        services.append(HealthService(self.state, gate, names))
+        names.append("grpc.health.v1.Health")
+        self._services = [*services, *reflection_services(gate, names)]
 
     @contextlib.asynccontextmanager
     async def listening(self, path: str | os.PathLike[str]) -> AsyncIterator[None]:
         """Listen on a Unix socket inside the `async with`; at its end all calls end and the socket is removed.
+
+        Calls that are open then end with `UNAVAILABLE`, so that clients connect again.
 
         Args:
             path: absolute path of the socket; a socket that nobody listens on any more is replaced.
@@ -64,20 +97,28 @@ class IdentityServer:
                 symbolic link, another kind of file, or a socket that is in use.
         """
         listener, identity = _bind(check_socket_path(os.fspath(path)), self._settings.socket_mode)
-        gate = CallGate(self._registrations, self._settings)
-        services = (WorkloadAPIService(self._authority, gate), MiniSPIREService(self._authority, gate))
-        server = BoundedServer(services, self._settings)
+        self.state.stopping = False
+        server = BoundedServer(self._services, self._settings)
         try:
             await server.start(sock=listener, backlog=_BACKLOG)
-            log.info("serving the trust domain %s on %s", self._authority.name, path)
+            log.info("serving the trust domain %s on %s", self.state.authority.name, path)
             try:
                 yield
             finally:
+                # The path goes first: who connects now finds the successor, or nobody.
+                _remove(Path(path), identity)
+                await self._end_calls()
                 server.close()
                 await server.wait_closed()
         finally:
             listener.close()
             _remove(Path(path), identity)
+
+    async def _end_calls(self) -> None:
+        self.state.stop()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.stop_timeout.total_seconds()):
+                await self.state.no_streams.wait()
 
 
 async def serve(config: ServerConfig, *, ready: Callable[[], None] | None = None) -> None:
@@ -161,5 +202,7 @@ def _remove(path: Path, identity: tuple[int, int]) -> None:
         status = path.lstat()
         if (status.st_dev, status.st_ino) == identity:
             path.unlink()
+    except FileNotFoundError:
+        return
     except OSError:
         log.warning("the socket %s cannot be removed", path)
