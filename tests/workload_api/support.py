@@ -50,6 +50,7 @@ async def serving(
     **options: Any,
 ) -> AsyncIterator[str]:
     """A server; gives its address."""
+    options = {"minispire": True, **options}
     server = IdentityServer(issuer or authority(), registrations or Registrations(), settings, **options)
     async with server.listening(socket):
         yield f"unix://{socket}"

@@ -204,9 +204,9 @@ def test_profiles_that_are_none_are_refused(profiles: list[str]) -> None:
         IdentityServer(authority(), Registrations(), profiles=profiles)
 
 
-async def test_minispire_can_be_switched_off(path: Path) -> None:
+async def test_minispire_is_off_unless_it_is_asked_for(path: Path) -> None:
     """IS-19."""
-    async with IdentityServer(authority(), Registrations(), minispire=False).listening(path):
+    async with IdentityServer(authority(), Registrations()).listening(path):
         mint = grpcio(f"unix://{path}", "/MiniSPIREWorkloadAPI/MintWITSVID", *CALLS["FetchWITSVID"])
         assert (await status_of(mint))[0] is grpc.StatusCode.UNIMPLEMENTED
 

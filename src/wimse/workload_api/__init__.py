@@ -11,26 +11,38 @@ An operator needs `serve`, or `IdentityServer` inside a program.
 from __future__ import annotations
 
 from wimse.workload_api.address import DEFAULT_SOCKET, ENDPOINT_VARIABLE, EndpointAddress, default_socket
+from wimse.workload_api.audit import AuditLog
 from wimse.workload_api.blocking import BlockingWorkloadAPISource
 from wimse.workload_api.client import WorkloadAPIClient
-from wimse.workload_api.config import EntryConfig, ServerConfig, load_config
-from wimse.workload_api.server import IdentityServer, serve
+from wimse.workload_api.config import EntryConfig, Problem, ServerConfig, check_config, load_config
+from wimse.workload_api.events import CallRefused, Event, Issued
+from wimse.workload_api.metrics import Metrics
+from wimse.workload_api.running import harden_process, serve
+from wimse.workload_api.server import IdentityServer
 from wimse.workload_api.settings import ServerSettings, SourceSettings
 from wimse.workload_api.source import WorkloadAPISource
 
 __all__ = [
     "DEFAULT_SOCKET",
     "ENDPOINT_VARIABLE",
+    "AuditLog",
     "BlockingWorkloadAPISource",
+    "CallRefused",
     "EndpointAddress",
     "EntryConfig",
+    "Event",
     "IdentityServer",
+    "Issued",
+    "Metrics",
+    "Problem",
     "ServerConfig",
     "ServerSettings",
     "SourceSettings",
     "WorkloadAPIClient",
     "WorkloadAPISource",
+    "check_config",
     "default_socket",
+    "harden_process",
     "load_config",
     "serve",
 ]

@@ -10,11 +10,9 @@ import contextlib
 import errno
 import logging
 import os
-import resource
 import socket
 import stat
-import time
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +21,6 @@ from wimse.errors import ConfigurationError
 from wimse.issuer import Authority, Registrations
 from wimse.workload_api.address import check_socket_path
 from wimse.workload_api.calls import CallGate
-from wimse.workload_api.config import ServerConfig
 from wimse.workload_api.events import Observer
 from wimse.workload_api.service import PROFILES, MiniSPIREService, WorkloadAPIService
 from wimse.workload_api.settings import ServerSettings
@@ -34,7 +31,7 @@ from wimse.workload_api.transport import BoundedServer
 if TYPE_CHECKING:
     from grpclib._typing import IServable
 
-__all__ = ["IdentityServer", "serve"]
+__all__ = ["IdentityServer"]
 
 log = logging.getLogger("wimse.workload_api")
 
@@ -53,7 +50,7 @@ class IdentityServer:
         *,
         federated: TrustBundles | None = None,
         profiles: Collection[str] = PROFILES,
-        minispire: bool = True,
+        minispire: bool = False,
         observers: Sequence[Observer] = (),
     ) -> None:
         """Put the server together; it does not listen yet.
@@ -121,30 +118,6 @@ class IdentityServer:
                 await self.state.no_streams.wait()
 
 
-async def serve(config: ServerConfig, *, ready: Callable[[], None] | None = None) -> None:
-    """Run an identity server with new keys until this is cancelled; then clean up.
-
-    The process writes no core dump from here on, since it holds signing keys.
-
-    Args:
-        config: everything it needs.
-        ready: called once, when the socket accepts callers.
-
-    Raises:
-        ConfigurationError: see `IdentityServer.listening` and `ServerConfig`.
-    """
-    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
-    authority = Authority.create(
-        config.trust_domain, now=int(time.time()), scheme=config.scheme, settings=config.issuer_settings()
-    )
-    server = IdentityServer(authority, config.registrations(), config.server_settings())
-    async with server.listening(config.socket_path()):
-        if ready is not None:
-            ready()
-        await asyncio.get_running_loop().create_future()  # until cancelled
-
-
 def _bind(path: str, mode: int) -> tuple[socket.socket, tuple[int, int]]:
     """Make the socket; its file is there with `mode` before anybody can connect, because it does not listen yet."""
     _check_directory(Path(path).parent)
@@ -164,15 +137,32 @@ def _check_directory(directory: Path) -> None:
     try:
         status = directory.stat()
     except OSError as error:
-        raise ConfigurationError(f"the directory {directory} of the socket: {error.strerror}") from None
+        advice = f"; make it first: install -d -m 0755 {directory}" if error.errno == errno.ENOENT else ""
+        raise ConfigurationError(f"the directory {directory} of the socket: {error.strerror}{advice}") from None
     if not stat.S_ISDIR(status.st_mode):
-        raise ConfigurationError(f"{directory}, where the socket is to be, is not a directory")
-    sticky = bool(status.st_mode & stat.S_ISVTX)
-    # Whoever may rename in the directory could put a socket of his own in the place of ours.
-    if status.st_mode & stat.S_IWOTH and not sticky:
-        raise ConfigurationError(f"others may write to the directory {directory} of the socket, which is not sticky")
+        raise ConfigurationError(f"{directory}, where the socket is to be, is not a directory; choose another path")
+    real = directory.resolve()
+    # Whoever may rename in one of these could put a socket of his own in the place of ours.
+    for each in (real, *real.parents):
+        _check_writers(each, each.stat())
+
+
+def _check_writers(directory: Path, status: os.stat_result) -> None:
     if status.st_uid not in (0, os.geteuid()):
-        raise ConfigurationError(f"the directory {directory} of the socket belongs to another user")
+        raise ConfigurationError(
+            f"the directory {directory} of the socket belongs to another user, who could replace the socket; "
+            "choose one that belongs to root or to the server's user, such as /run/wimse"
+        )
+    if status.st_mode & stat.S_ISVTX:
+        return
+    if status.st_mode & stat.S_IWOTH:
+        raise ConfigurationError(
+            f"others may write to the directory {directory} of the socket, which is not sticky; chmod o-w it"
+        )
+    if status.st_mode & stat.S_IWGRP and status.st_gid not in (0, os.getegid()):
+        raise ConfigurationError(
+            f"a group may write to the directory {directory} of the socket, which is not sticky; chmod g-w it"
+        )
 
 
 def _clear(path: Path) -> None:
@@ -184,12 +174,12 @@ def _clear(path: Path) -> None:
     except OSError as error:
         raise ConfigurationError(f"the socket {path}: {error.strerror}") from None
     if not stat.S_ISSOCK(mode):
-        raise ConfigurationError(f"{path} is there and is not a socket")
+        raise ConfigurationError(f"{path} is there and is not a socket; move it away, or choose another path")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(_PROBE_SECONDS)
         code = probe.connect_ex(str(path))
     if code not in (errno.ECONNREFUSED, errno.ENOENT):
-        raise ConfigurationError(f"a server is listening on {path} already")
+        raise ConfigurationError(f"a server is listening on {path} already; stop it first, or choose another path")
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
