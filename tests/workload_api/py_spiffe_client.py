@@ -16,9 +16,11 @@ def main(address: str) -> dict[str, Any]:
         x509 = client.fetch_x509_context(timeout=5)
         svid, bundles = client.fetch_x509_svids(timeout=5)[0], client.fetch_x509_bundles(timeout=5)
         bundle = bundles.get_bundle_for_trust_domain(own)
+        assert bundle is not None
         svid.leaf.verify_directly_issued_by(next(iter(bundle.x509_authorities)))
         jwt = client.fetch_jwt_svid(audience={"payments"}, timeout=5)
         jwt_bundle = client.fetch_jwt_bundles(timeout=5).get_bundle_for_trust_domain(own)
+        assert jwt_bundle is not None
         validated = JwtSvid.parse_and_validate(jwt.token, jwt_bundle, {"payments"})
         by_server = client.validate_jwt_svid(jwt.token, audience="payments", timeout=5)
         refusals = []

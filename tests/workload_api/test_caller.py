@@ -171,19 +171,36 @@ def test_caller_of_another_mount_namespace_has_no_path(listener: socket.socket, 
     stop(process, connected, connection)
 
 
+def test_same_file_in_another_mount_namespace_has_its_path(listener: socket.socket) -> None:
+    """IS-09: as when the server is a service with a file system of its own."""
+    process = subprocess.Popen(
+        [*unshare("--mount"), sys.executable, "-c", CALLER, listener.getsockname()], stdin=subprocess.PIPE
+    )
+    connection, _ = listener.accept()
+    connected = ConnectedProcess(connection)
+    assert connected.attest().executable == str(Path("/proc/self/exe").readlink())
+    stop(process, connected, connection)
+
+
 def test_executable_replaced_in_its_own_mount_namespace_is_denied(listener: socket.socket, tmp_path: Path) -> None:
     """IS-09: there, too, its path must still name it."""
     named, real = tmp_path / "payments", Path("/proc/self/exe").readlink()
     shutil.copy(str(real), named)
-    script = 'mount --make-rprivate / ; "$1" -c "$2" "$3" & read x; mount --bind /bin/true "$1"; echo; wait'
+    named = tmp_path / "own" / "payments"
+    named.parent.mkdir()
+    script = (
+        'mount -t tmpfs own "${1%/*}" && cp "$4" "$1"; "$1" -c "$2" "$3" & '
+        'read x; mount --bind /bin/true "$1"; echo; wait'
+    )
+    program = CALLER + "time.sleep(30)"
     process = subprocess.Popen(
-        [*unshare("--mount"), "sh", "-c", script, "sh", named, CALLER + "time.sleep(30)", listener.getsockname()],
+        [*unshare("--mount"), "sh", "-c", script, "sh", named, program, listener.getsockname(), real],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
     connection, _ = listener.accept()
     connected = ConnectedProcess(connection)
-    connected.attest()
+    assert connected.attest().executable == ""
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write(b"\n")

@@ -56,8 +56,8 @@ class Caller:
         pid: its process identifier.
         uid: its user when it connected.
         gid: its primary group when it connected.
-        executable: absolute path of the file that it executes; empty when the caller is in another mount namespace,
-            where a path means another file.
+        executable: absolute path of the file that it executes; empty when the caller is in another mount namespace and
+            that path means another file here.
         properties: what else is true of it, as the text of selectors such as ``unix:user:payments``.
     """
 

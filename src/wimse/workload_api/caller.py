@@ -10,8 +10,8 @@ Rules:
    SO_PEERPIDFD (6.5) it is that of the process that connected; else it is opened at once, and from then on the same.
 4. /proc is read between two looks at the process: both must show what was fixed.
 5. The effective user and group must still be those of the connection: who gives a user up gives up its identity.
-6. The executable must be a file that exists under its path. A deleted or replaced one is refused. In another mount
-   namespace the path means another file than where selectors are written, so there the caller has no path.
+6. The executable must be a file that exists under its path. A deleted or replaced one is refused. A caller in another
+   mount namespace, such as a container, has a path only where that path names the same file here.
 7. Whatever cannot be established is `no_identity`. The reason goes to the log, not to the caller.
 
 A socket shows the connecting process's identifier as our pid namespace sees it: from outside it is 0, which is refused.
@@ -113,8 +113,7 @@ class ConnectedProcess:
             except (OSError, ValueError):
                 raise _denied("the caller has ended or cannot be looked at") from None
             self._look_again()
-        here = self._process.mount_namespace == _mount_namespace("self")
-        executable = self._process.executable if here else ""
+        executable = self._process.executable
         return Caller(pid=self.pid, uid=self._uid, gid=self._gid, executable=executable, properties=found)
 
     def _look_again(self) -> None:
@@ -136,20 +135,22 @@ class ConnectedProcess:
             # The kernel appends this to what was unlinked; a file that is really called so is refused with it.
             if executable.endswith(" (deleted)"):
                 raise _denied("the caller's executable has been deleted")
-            # In another mount namespace its path is one below its own root.
-            root = "" if namespace == _mount_namespace("self") else f"/proc/{self.pid}/root"
-            running, named = Path(f"/proc/{self.pid}/exe").stat(), Path(root + executable).stat()
+            running = Path(f"/proc/{self.pid}/exe").stat()
+            here = _is_file(executable, running)
+            elsewhere = namespace != _mount_namespace("self") and _is_file(
+                f"/proc/{self.pid}/root{executable}", running
+            )
             status = read_status(self.pid)
             still_the_same = _start_time(self.pid) == start_time
         except (OSError, ValueError):
             raise _denied("the caller has ended or cannot be looked at") from None
         if not still_the_same or self._has_ended():
             raise _denied("the caller has ended")
-        if (running.st_dev, running.st_ino) != (named.st_dev, named.st_ino):
+        if not (here or elsewhere):
             raise _denied("the caller's executable is not the file of that path")
         if (status.uid, status.gid) != (self._uid, self._gid):
             raise _denied("the caller is another user or group than when it connected")
-        return _Process(start_time, executable, running.st_dev, running.st_ino, namespace)
+        return _Process(start_time, executable if here else "", running.st_dev, running.st_ino, namespace)
 
     def _has_ended(self) -> bool:
         if self._pidfd is None:
@@ -173,6 +174,14 @@ def _pidfd(peer: PeerSocket, pid: int) -> int:
     except OSError as error:
         reason = "the caller has ended" if error.errno == errno.ESRCH else "this kernel gives no pidfd (Linux 5.3)"
         raise _denied(reason) from None
+
+
+def _is_file(path: str, file: os.stat_result) -> bool:
+    try:
+        named = Path(path).stat()
+    except OSError:
+        return False
+    return (named.st_dev, named.st_ino) == (file.st_dev, file.st_ino)
 
 
 def _mount_namespace(pid: str) -> int:
