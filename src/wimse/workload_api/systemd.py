@@ -22,7 +22,7 @@ def notify(*assignments: str, environ: Mapping[str, str] = os.environ) -> bool:
         assignments = (*assignments, f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
-            sock.setblocking(False)  # a manager that does not read must not stop the event loop
+            sock.settimeout(0)  # a manager that does not read must not stop the event loop
             sock.connect("\0" + path[1:] if path.startswith("@") else path)
             sock.sendall("\n".join(assignments).encode("utf-8"))
     except OSError:
