@@ -541,6 +541,15 @@ def test_exec_while_properties_are_read_is_denied(listener: socket.socket, monke
 
 def test_status_that_lacks_a_line_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     for text in (b"Name:\tUid: 0\n", b"Uid:\t0\nGid:\t0\nGroups:\t\n", b"Uid:\tx x\nGid:\t0 0\nGroups:\n"):
-        monkeypatch.setattr(Path, "read_bytes", lambda _, text=text: text)
+        monkeypatch.setattr(properties, "read_proc", lambda _, text=text: text)
         with pytest.raises(ValueError, match=r"lacks a line|invalid literal"):
             properties.read_status(1)
+
+
+@as_root
+def test_all_of_many_groups_are_seen(open_listener: socket.socket) -> None:
+    """IS-10: more than one reading of /proc gives."""
+    process, connection = other_user(open_listener, 1234, 2345, *range(10_000, 12_000))
+    connected = ConnectedProcess(connection)
+    assert len(connected.attest(frozenset({"supplementary_gid"})).properties) == 2000
+    stop(process, connected, connection)

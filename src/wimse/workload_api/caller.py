@@ -26,12 +26,11 @@ import socket
 import struct
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, Protocol
 
 from wimse.errors import Reason, Refused
 from wimse.issuer import Caller
-from wimse.workload_api.properties import ExecutableHashes, properties, read_status
+from wimse.workload_api.properties import ExecutableHashes, properties, read_proc, read_status
 
 __all__ = ["ConnectedProcess", "PeerSocket"]
 
@@ -131,11 +130,11 @@ class ConnectedProcess:
         try:
             start_time = _start_time(self.pid)
             namespace = _mount_namespace(str(self.pid))
-            executable = str(Path(f"/proc/{self.pid}/exe").readlink())
+            executable = os.readlink(f"/proc/{self.pid}/exe")  # noqa: PTH115 - see read_proc
             # The kernel appends this to what was unlinked; a file that is really called so is refused with it.
             if executable.endswith(" (deleted)"):
                 raise _denied("the caller's executable has been deleted")
-            running = Path(f"/proc/{self.pid}/exe").stat()
+            running = os.stat(f"/proc/{self.pid}/exe")  # noqa: PTH116 - see read_proc
             here = _is_file(executable, running)
             elsewhere = namespace != _mount_namespace("self") and _is_file(
                 f"/proc/{self.pid}/root{executable}", running
@@ -178,18 +177,18 @@ def _pidfd(peer: PeerSocket, pid: int) -> int:
 
 def _is_file(path: str, file: os.stat_result) -> bool:
     try:
-        named = Path(path).stat()
+        named = os.stat(path)  # noqa: PTH116 - see read_proc
     except OSError:
         return False
     return (named.st_dev, named.st_ino) == (file.st_dev, file.st_ino)
 
 
 def _mount_namespace(pid: str) -> int:
-    return Path(f"/proc/{pid}/ns/mnt").stat().st_ino
+    return os.stat(f"/proc/{pid}/ns/mnt").st_ino  # noqa: PTH116 - see read_proc
 
 
 def _start_time(pid: int) -> int:
-    line = Path(f"/proc/{pid}/stat").read_bytes()
+    line = read_proc(f"/proc/{pid}/stat")
     # The name in parentheses may hold anything, parentheses and spaces too: count from the last one.
     fields = line[line.rindex(b")") + 1 :].split()
     return int(fields[_START_TIME_FIELD - _FIRST_FIELD_AFTER_NAME])
