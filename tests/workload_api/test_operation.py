@@ -390,3 +390,24 @@ def test_everything_that_is_wrong_is_said(tmp_path: Path) -> None:
     assert [problem.line for problem in check_config(tmp_path / "c.toml")] == [2]
     (tmp_path / "c.toml").write_text("trust_domain = 'a.org'\n")
     assert check_config(tmp_path / "c.toml") == ()
+
+
+@pytest.mark.parametrize("key", ["client_ca", "tls_certificate", "require_token"], ids="IS-03 SV-24 {}".format)
+def test_direct_authentication_of_callers_cannot_be_configured(tmp_path: Path, key: str) -> None:
+    (tmp_path / "c.toml").write_text(f"{key} = '/x'\n")
+    with pytest.raises(ConfigurationError, match=f"line 1: .*{key}"):
+        load_config(tmp_path / "c.toml")
+
+
+async def test_directory_that_a_group_may_write_to_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """IS-11."""
+    folder = tmp_path / "g"
+    folder.mkdir()
+    if os.geteuid() == 0:
+        os.chown(folder, 0, 12345)
+    else:
+        monkeypatch.setattr(os, "getegid", lambda: 12345)
+    folder.chmod(0o775)
+    with pytest.raises(ConfigurationError, match="chmod g-w"):
+        async with serving(folder / "s"):
+            pass
