@@ -20,7 +20,7 @@ from tools.command_line_page import PAGE, page
 from wimse.clients.httpx import SigningTransport
 from wimse.credentials import TokenSettings, X509Settings
 from wimse.httpsig import Limits
-from wimse.issuer import IssuerSettings
+from wimse.issuer import SELECTOR_KINDS, IssuerSettings
 from wimse.profiles.http_signature import SignatureSettings
 from wimse.profiles.proof_token import ProofTokenSettings
 from wimse.servers.asgi import WimseMiddleware
@@ -28,7 +28,7 @@ from wimse.servers.bundle_serving import BundleServerSettings
 from wimse.sources import BundleSettings, JWKSSettings
 from wimse.stores import MemoryReplayStore, RedisReplaySettings, SpoolSettings, SQLiteReplaySettings
 from wimse.tls import TLSSettings
-from wimse.workload_api import ServerSettings, SourceSettings
+from wimse.workload_api import ServerSettings, SourceSettings, check_config
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 20.0
@@ -154,3 +154,18 @@ def test_every_limiting_argument_is_on_its_page(limited: type) -> None:
     arguments = [name for name in inspect.signature(limited).parameters if name.startswith("max_")]
     assert arguments
     assert [name for name in arguments if f"| `{name}` |" not in text] == []
+
+
+def test_the_configurations_of_the_identity_server_s_pages_are_sound(tmp_path: Path) -> None:
+    found = 0
+    for page_ in sorted((ROOT / "docs" / "identity-server").glob("*.md")):
+        for block in re.findall(r"```toml\n(.*?)```", page_.read_text(encoding="utf-8"), re.DOTALL):
+            (tmp_path / "c.toml").write_text(block, encoding="utf-8")
+            assert check_config(tmp_path / "c.toml") == (), page_.name
+            found += 1
+    assert found >= 2
+
+
+def test_every_selector_is_on_its_page() -> None:
+    text = (ROOT / "docs" / "identity-server" / "entries-and-selectors.md").read_text(encoding="utf-8")
+    assert [kind for kind in SELECTOR_KINDS if f"`{kind}:" not in text and f"{kind.split(':')[1]}:" not in text] == []

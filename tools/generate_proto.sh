@@ -28,4 +28,8 @@ shopt -s nullglob
 files=("$directory"/*.proto)
 [ ${#files[@]} -gt 0 ] || { echo "There is no .proto file in $directory." >&2; exit 1; }
 "$OLDPWD/.proto-venv/bin/python" -W ignore -m grpc_tools.protoc -I. --python_out=. --pyi_out=. "${files[@]}"
+# The messages go into a pool of the package's own; see pool.py.
+if [ -f "$directory/pool.py" ]; then
+  sed -i "s|^from google.protobuf import descriptor_pool as |from ${directory//\//.} import pool as |" "$directory"/*_pb2.py
+fi
 printf 'generated from %s\n' "${files[@]}"

@@ -173,3 +173,47 @@ def test_a_call_that_cannot_be_made(peer: tuple[str, str], folder: Path) -> None
     assert (no_url.status, "Traceback" in no_url.stderr) == (2, False)
     no_server = process("request", "GET", "https://a/", "--socket", f"{folder}/none", "--timeout", "0.5", "--json")
     assert (no_server.status, no_server.document["class"]) == (1, "unavailable")
+
+
+def test_check_says_where_and_what(folder: Path) -> None:
+    config = folder / "c.toml"
+    config.write_text("trust_domain = 'example.org'\n\nwit_lifetime_seconds = 1\n")
+    wrong = process("identity-server", "check", "--config", config)
+    assert (wrong.status, wrong.text) == (1, f"{config}:3: wit_lifetime must be between 2 and 86400 seconds\n")
+    as_json = process("identity-server", "check", "--config", config, "--json")
+    assert (as_json.status, as_json.document["problems"][0]["line"]) == (1, 3)
+    config.write_text("trust_domain = 'example.org'\n")
+    assert process("identity-server", "check", "--config", config).status == 0
+    assert process("identity-server", "check", "--config", config, "--json").document == {"valid": True, "problems": []}
+    assert process("identity-server", "check", "--config", folder / "none").status == 2
+
+
+def test_health_is_asked_for(folder: Path) -> None:
+    with served("--socket", f"{folder}/s"):
+        asked = process("identity-server", "health", "--socket", f"unix://{folder}/s", "--json")
+        assert (asked.status, asked.document["healthy"]) == (0, True)
+    gone = process("identity-server", "health", "--socket", f"unix://{folder}/s")
+    assert (gone.status, gone.text) == (1, "the server cannot be reached\n")
+    assert process("identity-server", "health", "--socket", "unix:relative").status == 2
+
+
+def test_reload_takes_the_entries_of_the_file(folder: Path) -> None:
+    config = folder / "c.toml"
+    config.write_text(f'socket = "unix://{folder}/s"\n')
+    with served("--config", str(config)) as (running, _):
+        config.write_text("broken")
+        running.send_signal(signal.SIGHUP)
+        assert running.stderr is not None
+        while b"nothing is changed" not in running.stderr.readline():
+            pass
+        config.write_text(f'socket = "unix://{folder}/s"\ndefault_identities = false\n')
+        running.send_signal(signal.SIGHUP)
+        while b"0 entries" not in running.stderr.readline():
+            pass
+
+
+def test_process_that_holds_keys_dumps_no_core(folder: Path) -> None:
+    """IS-28."""
+    with served("--socket", f"{folder}/s") as (running, _):
+        limits = Path(f"/proc/{running.pid}/limits").read_text()
+        assert [line.split()[4] for line in limits.splitlines() if line.startswith("Max core file size")] == ["0"]

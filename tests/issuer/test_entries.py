@@ -13,7 +13,23 @@ def entry(path: str, *selectors: str, hint: str = "") -> Entry:
 
 
 @pytest.mark.parametrize(
-    "text", ["unix:pid:41", "unix:uid:1000", "unix:gid:100", "unix:path:/usr/bin/payments", "unix:path:/a b:c"]
+    "text",
+    [
+        "unix:pid:41",
+        "unix:uid:1000",
+        "unix:gid:100",
+        "unix:supplementary_gid:27",
+        "unix:path:/usr/bin/payments",
+        "unix:path:/a b:c",
+        "unix:user:www-data",
+        "unix:group:docker",
+        f"unix:sha256:{'0a' * 32}",
+        "systemd:id:payments.service",
+        "systemd:unit:user@1000.service",
+        f"docker:container_id:{'0a' * 32}",
+        f"k8s:container-id:{'0a' * 32}",
+        "k8s:pod-uid:0f1e2d3c-0000-4000-8000-0123456789ab",
+    ],
 )
 def test_selector_is_written_as_it_was_read(text: str) -> None:
     assert str(Selector.parse(text)) == text
@@ -39,7 +55,22 @@ def test_selector_is_written_as_it_was_read(text: str) -> None:
         "unix:uid:\u0661",  # a digit, but not an ASCII one
         "unix:uid:4294967296",
         "unix:uid:1' OR '1'='1",
-        "unix:user:root",
+        "unix:user:0",
+        "unix:user:",
+        "unix:user:ro*t",
+        "unix:user:root ",
+        "unix:group:a:b",
+        "unix:supplementary_gid:-1",
+        f"unix:sha256:{'0A' * 32}",
+        "unix:sha256:0a",
+        "unix:systemd:id:a.service",
+        "systemd:id:payments",
+        "systemd:id:pay*.service",
+        "systemd:uid:0",
+        "docker:container_id:0a0a0a0a0a0a",
+        "docker:label:a:b",
+        "k8s:pod-uid:0F1E2D3C-0000-4000-8000-0123456789AB",
+        "k8s:pod-uid:*",
         "UNIX:uid:0",
         "k8s:sa:default",
         "unix:path:relative",
@@ -150,3 +181,69 @@ def test_executable_that_no_spiffe_id_can_name_has_no_default_identity(name: str
 def test_too_many_entries_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="more than 10000"):
         Registrations(entry("/a", f"unix:uid:{number}") for number in range(10_001))
+
+
+def test_too_many_selectors_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match="more than 32 selectors"):
+        entry("/a", *(f"unix:supplementary_gid:{number}" for number in range(33)))
+
+
+def test_properties_match_as_they_are_written() -> None:
+    caller = Caller(pid=1, uid=0, gid=0, executable="/bin/x", properties=frozenset({"unix:user:root"}))
+    assert Selector.parse("unix:user:root").matches(caller)
+    assert not Selector.parse("unix:user:roo").matches(caller)
+
+
+def test_caller_of_another_mount_namespace_has_neither_path_nor_default_identity() -> None:
+    """IS-09: what its path says is not what that path says here."""
+    caller = Caller(pid=1, uid=0, gid=0, executable="")
+    assert not entry("/a", "unix:uid:0", "unix:path:/bin/x").matches(caller)
+    with pytest.raises(Refused) as refusal:
+        Registrations().grants(caller)
+    assert refusal.value.reason is Reason.NO_IDENTITY
+
+
+def test_all_supplementary_groups_of_an_entry_are_needed() -> None:
+    """IS-10."""
+    both = entry("/a", "unix:supplementary_gid:4", "unix:supplementary_gid:27")
+    groups = {"unix:supplementary_gid:4", "unix:supplementary_gid:5"}
+    assert not both.matches(Caller(pid=1, uid=0, gid=27, executable="/x", properties=frozenset(groups)))
+    groups |= {"unix:supplementary_gid:27"}
+    assert both.matches(Caller(pid=1, uid=0, gid=0, executable="/x", properties=frozenset(groups)))
+
+
+def test_entries_with_different_supplementary_groups_may_meet() -> None:
+    """IS-15: one caller can be in both."""
+    with pytest.raises(ConfigurationError, match="hint of another entry"):
+        Registrations(
+            [
+                entry("/a", "unix:supplementary_gid:1", hint="x"),
+                entry("/b", "unix:supplementary_gid:2", hint="x"),
+            ]
+        )
+
+
+@pytest.mark.parametrize("name", ["", "Other.org", "spiffe://other.org", "other.org/a"])
+def test_federation_with_no_trust_domain_is_refused(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="federates_with of the entry /a"):
+        Entry("/a", (Selector.parse("unix:uid:0"),), federates_with=(name,))
+
+
+def test_grant_says_whom_it_federates_with() -> None:
+    federated = Entry("/a", (Selector.parse("unix:uid:1000"),), federates_with=("other.org",))
+    assert Registrations([federated]).grants(CALLER) == (Grant("/a", "", ("other.org",)),)
+
+
+def test_registrations_say_what_they_need_to_know() -> None:
+    assert Registrations([entry("/a", "unix:uid:0", "unix:user:root"), entry("/b", "systemd:id:a.service")]).kinds == {
+        "uid",
+        "user",
+        "systemd:id",
+    }
+
+
+def test_one_of_many_entries_is_found_without_looking_at_all() -> None:
+    many = [entry(f"/w/{number}", "unix:gid:100", f"unix:uid:{number}") for number in range(10_000)]
+    registrations = Registrations(many, default_identities=False)
+    assert registrations.grants(CALLER) == (Grant("/w/1000"),)
+    assert max(len(places) for places in registrations._by_selector.values()) == 1

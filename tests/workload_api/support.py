@@ -47,9 +47,12 @@ async def serving(
     issuer: Authority | None = None,
     registrations: Registrations | None = None,
     settings: ServerSettings = FAST,
+    **options: Any,
 ) -> AsyncIterator[str]:
     """A server; gives its address."""
-    async with IdentityServer(issuer or authority(), registrations or Registrations(), settings).listening(socket):
+    options = {"minispire": True, **options}
+    server = IdentityServer(issuer or authority(), registrations or Registrations(), settings, **options)
+    async with server.listening(socket):
         yield f"unix://{socket}"
 
 

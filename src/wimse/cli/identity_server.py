@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -52,7 +54,62 @@ def run(
         click.echo(text if as_json else f"ready: {domain} on unix://{output.clean(path)}")
 
     _log_to_stderr()
-    _serve(config, ready)
+    again = functools.partial(_configuration, config_path, trust_domain, socket, scheme)
+    _serve(config, ready, None if config_path is None else again)
+
+
+@identity_server.command()
+@click.option("--config", "config_path", metavar="F", required=True, help="A TOML file.")
+@json_option
+def check(config_path: str, as_json: bool) -> None:
+    """Say what is wrong with a configuration, with line numbers, and start nothing.
+
+    Exit status 0: nothing is wrong; 1: something is; 2: the file cannot be read.
+
+    \b
+    Example:
+      wimse identity-server check --config /etc/wimse/identity-server.toml
+    """
+    from wimse.workload_api import check_config
+
+    with inputs.unusable("the configuration"):
+        problems = check_config(config_path)
+    if as_json:
+        found = [{"line": each.line, "detail": each.detail} for each in problems]
+        click.echo(json.dumps({"valid": not problems, "problems": found}))
+    else:
+        for each in problems:
+            click.echo(output.clean(f"{config_path}:{each.line}: {each.detail}"))
+        if not problems:
+            click.echo(f"{output.clean(config_path)}: nothing is wrong")
+    if problems:
+        raise click.exceptions.Exit(1)
+
+
+@identity_server.command()
+@click.option("--socket", metavar="S", help="By default what SPIFFE_ENDPOINT_SOCKET says.")
+@click.option("--timeout", type=click.FloatRange(0.1, 60), default=5.0, show_default=True, help="In seconds.")
+@json_option
+def health(socket: str | None, timeout: float, as_json: bool) -> None:
+    """Ask a running server whether it accepts calls and issues.
+
+    Exit status 0: it does; 1: it does not, or cannot be reached.
+
+    \b
+    Example:
+      wimse identity-server health --socket unix:///run/wimse/api.sock
+    """
+    import asyncio
+
+    from wimse.workload_api import EndpointAddress, default_socket
+    from wimse.workload_api.health import ask_health
+
+    with inputs.unusable("the socket"):
+        address = default_socket() if socket is None else EndpointAddress.parse(socket)
+    healthy, detail = asyncio.run(ask_health(address, timeout))
+    click.echo(json.dumps({"healthy": healthy, "detail": detail}) if as_json else output.clean(detail))
+    if not healthy:
+        raise click.exceptions.Exit(1)
 
 
 def _configuration(
@@ -89,7 +146,7 @@ def _log_to_stderr() -> None:
     logger.propagate = False
 
 
-def _serve(config: ServerConfig, ready: Any) -> None:
+def _serve(config: ServerConfig, ready: Any, again: Callable[[], ServerConfig] | None) -> None:
     """Serve until a signal asks to stop.
 
     Raises:
@@ -100,10 +157,12 @@ def _serve(config: ServerConfig, ready: Any) -> None:
     import signal
 
     from wimse.errors import ConfigurationError
-    from wimse.workload_api import serve
+    from wimse.workload_api import harden_process, serve
+
+    harden_process()
 
     async def serve_until_told() -> None:
-        serving = asyncio.ensure_future(serve(config, ready=ready))
+        serving = asyncio.ensure_future(serve(config, ready=ready, reload=_reading(again)))
         told = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, told.set)  # a second one changes nothing
@@ -118,3 +177,18 @@ def _serve(config: ServerConfig, ready: Any) -> None:
         asyncio.run(serve_until_told())
     except ConfigurationError as error:  # the configuration is sound, so it is this machine that does not permit it
         raise output.Failed(error.detail, error) from None
+
+
+def _reading(again: Callable[[], ServerConfig] | None) -> Callable[[], ServerConfig] | None:
+    """`again`, with the roof's errors as those of a configuration."""
+    if again is None:
+        return None
+    from wimse.errors import ConfigurationError
+
+    def read() -> ServerConfig:
+        try:
+            return again()
+        except click.ClickException as error:
+            raise ConfigurationError(error.message) from None
+
+    return read

@@ -7,10 +7,12 @@ This room does no I/O: the time, token identifiers and the caller come in as arg
 from __future__ import annotations
 
 from wimse.issuer.authority import Authority, IssuedCertificate, IssuedToken
-from wimse.issuer.entries import Caller, Entry, Grant, Registrations, Selector
+from wimse.issuer.entries import Entry, Grant, Registrations
+from wimse.issuer.selectors import SELECTOR_KINDS, Caller, Selector
 from wimse.issuer.settings import IssuerSettings
 
 __all__ = [
+    "SELECTOR_KINDS",
     "Authority",
     "Caller",
     "Entry",

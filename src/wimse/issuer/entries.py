@@ -1,9 +1,8 @@
-"""Who is entitled to which identity: callers, selectors, entries.
+"""Who is entitled to which identity: entries and the callers that they match.
 
 Rules:
 
-1. A selector is compared exactly: numbers as canonical decimal, paths byte by byte. There are no patterns, and what
-   looks like one is refused when it is registered.
+1. A selector is compared exactly; see `wimse.issuer.selectors`.
 2. All selectors of an entry must match; an entry without selectors would match everybody and is refused.
 3. All entries that match a caller give it their identities, in the order in which they are registered; the first is
    its default identity (SPIFFE_Workload_API §8).
@@ -15,96 +14,22 @@ A selector by path alone trusts whoever may execute that file: combine it with a
 
 from __future__ import annotations
 
-import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from wimse.credentials import TrustDomain
 from wimse.errors import ConfigurationError, Reason, Refused
+from wimse.issuer.selectors import Caller, Selector
 
 __all__ = ["Caller", "Entry", "Grant", "Registrations", "Selector"]
 
 MAX_HINT_BYTES: Final = 1024  # SPIFFE_Workload_API §8
 MAX_ENTRIES: Final = 10_000
+MAX_SELECTORS: Final = 32
 
 _ANY_DOMAIN: Final = TrustDomain("spiffe", "any")
-_NUMBER = re.compile(r"0|[1-9][0-9]{0,9}", re.ASCII)
-_NUMERIC_KINDS: Final = ("pid", "uid", "gid")
-_MAX_NUMBER: Final = 2**32 - 1
-_PATTERN_CHARACTERS: Final = frozenset("*?[]{}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Caller:
-    """A process, as the kernel describes it.
-
-    Attributes:
-        pid: its process identifier.
-        uid: its user when it connected.
-        gid: its primary group when it connected.
-        executable: absolute path of the file that it executes.
-    """
-
-    pid: int
-    uid: int
-    gid: int
-    executable: str
-
-
-@dataclass(frozen=True, slots=True)
-class Selector:
-    """One property that a caller must have.
-
-    Attributes:
-        kind: ``pid``, ``uid``, ``gid`` or ``path``.
-        value: the number in decimal, or the absolute path of the executable.
-
-    Raises on construction:
-        ConfigurationError: for another kind, a number that is not canonical or above 2³²-1, a path that is not
-            absolute and normal, or one that looks like a pattern.
-    """
-
-    kind: str
-    value: str
-
-    def __post_init__(self) -> None:
-        if self.kind in _NUMERIC_KINDS:
-            if not _NUMBER.fullmatch(self.value) or int(self.value) > _MAX_NUMBER:
-                raise ConfigurationError(f"the selector unix:{self.kind} takes a decimal number without leading zeros")
-        elif self.kind == "path":
-            _check_executable_path(self.value)
-        else:
-            raise ConfigurationError("a selector is unix:pid:N, unix:uid:N, unix:gid:N or unix:path:/file")
-
-    @classmethod
-    def parse(cls, text: str) -> Selector:
-        """Read a selector such as ``unix:uid:1000`` or ``unix:path:/usr/bin/payments``.
-
-        Raises:
-            ConfigurationError: when it is malformed; see the class.
-        """
-        prefix, _, rest = text.partition(":")
-        kind, separator, value = rest.partition(":")
-        if prefix != "unix" or not separator:
-            raise ConfigurationError("a selector is unix:pid:N, unix:uid:N, unix:gid:N or unix:path:/file")
-        return cls(kind, value)
-
-    def matches(self, caller: Caller) -> bool:
-        """Whether the caller has exactly this property."""
-        actual = caller.executable if self.kind == "path" else str(getattr(caller, self.kind))
-        return actual == self.value
-
-    def __str__(self) -> str:
-        return f"unix:{self.kind}:{self.value}"
-
-
-def _check_executable_path(path: str) -> None:
-    first, *segments = path.split("/")
-    if first or not segments or any(segment in {"", ".", ".."} for segment in segments) or not path.isprintable():
-        raise ConfigurationError("the selector unix:path takes an absolute path without empty or dot segments")
-    if not _PATTERN_CHARACTERS.isdisjoint(path):
-        raise ConfigurationError("the selector unix:path takes one path; patterns are not supported")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,17 +38,19 @@ class Entry:
 
     Attributes:
         path: of the identity within the trust domain, such as ``/payments``.
-        selectors: at least one, each kind once.
+        selectors: at least one, each kind once; `supplementary_gid` several times.
         hint: what the identity is for, where a caller has several; empty for none. At most 1024 bytes.
+        federates_with: names of the other trust domains whose bundles the workload is given; None for all of them.
 
     Raises on construction:
         ConfigurationError: for a path that is no SPIFFE path (another trust domain, dot segments, the root),
-            no selectors, a kind twice, or a hint that is too long.
+            no selectors or more than 32, a kind twice, a hint that is too long, or a name of no trust domain.
     """
 
     path: str
     selectors: tuple[Selector, ...]
     hint: str = ""
+    federates_with: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         try:
@@ -132,18 +59,26 @@ class Entry:
             raise ConfigurationError(f"the path of an entry: {refused.detail}") from None
         if not self.selectors:
             raise ConfigurationError(f"the entry {self.path} has no selectors")
-        if len({selector.kind for selector in self.selectors}) != len(self.selectors):
+        if len(self.selectors) > MAX_SELECTORS:
+            raise ConfigurationError(f"the entry {self.path} has more than {MAX_SELECTORS} selectors")
+        single = [selector.kind for selector in self.selectors if not selector.multiple]
+        if len(set(single)) != len(single) or len(set(self.selectors)) != len(self.selectors):
             raise ConfigurationError(f"the entry {self.path} has two selectors of one kind")
         if len(self.hint.encode("utf-8", "replace")) > MAX_HINT_BYTES:
             raise ConfigurationError(f"the hint of the entry {self.path} is longer than {MAX_HINT_BYTES} bytes")
+        for name in self.federates_with or ():
+            try:
+                TrustDomain("spiffe", name)
+            except Refused as refused:
+                raise ConfigurationError(f"federates_with of the entry {self.path}: {refused.detail}") from None
 
     def matches(self, caller: Caller) -> bool:
         """Whether every selector matches."""
-        return all(selector.matches(caller) for selector in self.selectors)
+        return caller.selectors().issuperset(map(str, self.selectors))
 
     def may_meet(self, other: Entry) -> bool:
         """Whether one caller could match both: no kind has two different values."""
-        values = {selector.kind: selector.value for selector in self.selectors}
+        values = {selector.kind: selector.value for selector in self.selectors if not selector.multiple}
         return all(values.get(selector.kind, selector.value) == selector.value for selector in other.selectors)
 
 
@@ -154,10 +89,12 @@ class Grant:
     Attributes:
         path: of the identity within the trust domain.
         hint: what it is for, or empty.
+        federates_with: names of the other trust domains whose bundles go with it; None for all of them.
     """
 
     path: str
     hint: str = ""
+    federates_with: tuple[str, ...] | None = None
 
 
 class Registrations:
@@ -185,6 +122,13 @@ class Registrations:
             if entry.hint and any(entry.may_meet(other) for other in others):
                 raise ConfigurationError(f"the entry {entry.path} has the hint of another entry for the same callers")
             others.append(entry)
+        self._by_selector = _index(self._entries)
+        self._kinds = frozenset(selector.kind for entry in self._entries for selector in entry.selectors)
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The kinds of selectors that some entry has: what has to be found out about a caller."""
+        return self._kinds
 
     def grants(self, caller: Caller) -> tuple[Grant, ...]:
         """The identities of a caller, at least one.
@@ -193,15 +137,26 @@ class Registrations:
             Refused: `no_identity` when no entry matches and there is no default identity: it is switched off, or
                 the name of the executable cannot be written in a SPIFFE ID.
         """
-        found: dict[str, Grant] = {}
-        for entry in self._entries:
-            if entry.matches(caller):
-                found.setdefault(entry.path, Grant(entry.path, entry.hint))
+        texts, found = caller.selectors(), dict[str, Grant]()
+        candidates = (pair for text in texts for pair in self._by_selector.get(text, ()))
+        for place in sorted(place for place, needed in candidates if needed <= texts):
+            entry = self._entries[place]
+            found.setdefault(entry.path, Grant(entry.path, entry.hint, entry.federates_with))
         if found:
             return tuple(found.values())
         if not self._default_identities:
             raise Refused(Reason.NO_IDENTITY, "no entry matches the caller")
         return (Grant(_default_path(caller)),)
+
+
+def _index(entries: tuple[Entry, ...]) -> dict[str, list[tuple[int, frozenset[str]]]]:
+    """Each entry once, under its rarest selector: place and all of its selectors."""
+    needed = [frozenset(map(str, entry.selectors)) for entry in entries]
+    frequency = Counter(text for texts in needed for text in texts)
+    index: dict[str, list[tuple[int, frozenset[str]]]] = {}
+    for place, texts in enumerate(needed):
+        index.setdefault(min(texts, key=lambda text: (frequency[text], text)), []).append((place, texts))
+    return index
 
 
 def _default_path(caller: Caller) -> str:

@@ -162,8 +162,8 @@ class _Running:
     ) -> None:
         self._directory = directory
         try:
-            from granian.constants import Interfaces  # noqa: PLC0415 - an extra
-            from granian.server.embed import Server  # noqa: PLC0415 - the same
+            from granian.constants import Interfaces
+            from granian.server.embed import Server
         except ImportError:
             raise ConfigurationError("this needs granian: pip install 'wimse[inspector]'") from None
         self._settings = settings

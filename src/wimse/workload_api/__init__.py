@@ -11,17 +11,21 @@ An operator needs `serve`, or `IdentityServer` inside a program.
 from __future__ import annotations
 
 from wimse.workload_api.address import DEFAULT_SOCKET, ENDPOINT_VARIABLE, EndpointAddress, default_socket
+from wimse.workload_api.audit import AuditLog
 from wimse.workload_api.blocking import (
     BlockingWorkloadAPIJWTSource,
     BlockingWorkloadAPISource,
     BlockingWorkloadAPIX509Source,
 )
 from wimse.workload_api.client import WorkloadAPIClient
-from wimse.workload_api.config import EntryConfig, ServerConfig, load_config
+from wimse.workload_api.config import EntryConfig, Problem, ServerConfig, check_config, load_config
+from wimse.workload_api.events import CallRefused, Event, Issued
 from wimse.workload_api.files import GenerationWriter
 from wimse.workload_api.jwt_source import JWTCredential, WorkloadAPIJWTSource
+from wimse.workload_api.metrics import Metrics
 from wimse.workload_api.minting import MiniSPIRESource
-from wimse.workload_api.server import IdentityServer, serve
+from wimse.workload_api.running import harden_process, serve
+from wimse.workload_api.server import IdentityServer
 from wimse.workload_api.settings import ServerSettings, SourceSettings
 from wimse.workload_api.source import WorkloadAPISource
 from wimse.workload_api.x509_source import WorkloadAPIX509Source
@@ -29,15 +33,21 @@ from wimse.workload_api.x509_source import WorkloadAPIX509Source
 __all__ = [
     "DEFAULT_SOCKET",
     "ENDPOINT_VARIABLE",
+    "AuditLog",
     "BlockingWorkloadAPIJWTSource",
     "BlockingWorkloadAPISource",
     "BlockingWorkloadAPIX509Source",
+    "CallRefused",
     "EndpointAddress",
     "EntryConfig",
+    "Event",
     "GenerationWriter",
     "IdentityServer",
+    "Issued",
     "JWTCredential",
+    "Metrics",
     "MiniSPIRESource",
+    "Problem",
     "ServerConfig",
     "ServerSettings",
     "SourceSettings",
@@ -45,7 +55,9 @@ __all__ = [
     "WorkloadAPIJWTSource",
     "WorkloadAPISource",
     "WorkloadAPIX509Source",
+    "check_config",
     "default_socket",
+    "harden_process",
     "load_config",
     "serve",
 ]

@@ -1,32 +1,36 @@
-"""Who the caller is, as the kernel says: SO_PEERCRED, then /proc.
+"""Who the caller is, as the kernel says: SO_PEERCRED and a pidfd, then /proc.
 
 Rules:
 
 1. The kernel freezes the credentials when the caller connects. A process that was handed the socket afterwards speaks
    as the one that connected; that one must still be alive, and still execute the same file, at each attestation.
-2. What was true at the connection's beginning (start time, executable) is fixed then and compared each time, so that
-   neither a recycled pid nor an exec after the connection takes over an identity.
-3. Where the kernel has SO_PEERPIDFD, it must say that the process that connected has not ended.
-4. /proc is read between two readings of the start time: both must be the one that was fixed.
-5. The executable must be a file that exists under its path, here, where selectors are written: a deleted or replaced
-   one, or one of another mount namespace, proves nothing about that path.
-6. Whatever cannot be established is `no_identity`. The reason goes to the log, not to the caller.
+2. What was true at the connection's beginning (start time, executable, mount namespace) is fixed then and compared each
+   time, so that neither a recycled pid nor an exec after the connection takes over an identity.
+3. A pidfd is held as long as the connection: it must say that the process has not ended. Where the kernel has
+   SO_PEERPIDFD (6.5) it is that of the process that connected; else it is opened at once, and from then on the same.
+4. /proc is read between two looks at the process: both must show what was fixed.
+5. The effective user and group must still be those of the connection: who gives a user up gives up its identity.
+6. The executable must be a file that exists under its path. A deleted or replaced one is refused. A caller in another
+   mount namespace, such as a container, has a path only where that path names the same file here.
+7. Whatever cannot be established is `no_identity`. The reason goes to the log, not to the caller.
 
-A socket shows the connecting process's identifier as our pid namespace sees it: from outside it is 0.
+A socket shows the connecting process's identifier as our pid namespace sees it: from outside it is 0, which is refused.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import socket
 import struct
+import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, Protocol
 
 from wimse.errors import Reason, Refused
 from wimse.issuer import Caller
+from wimse.workload_api.properties import ExecutableHashes, properties, read_proc, read_status
 
 __all__ = ["ConnectedProcess", "PeerSocket"]
 
@@ -34,6 +38,8 @@ _SO_PEERPIDFD: Final = 77  # Linux 6.5; Python has no name for it yet
 _CREDENTIALS: Final = struct.Struct("iII")  # struct ucred: pid_t, uid_t, gid_t
 _START_TIME_FIELD: Final = 22  # proc_pid_stat(5), counted from 1
 _FIRST_FIELD_AFTER_NAME: Final = 3
+_NO_KINDS: Final[frozenset[str]] = frozenset()
+_FROM_THE_LOOK: Final = frozenset({"pid", "uid", "gid", "path"})
 
 
 class PeerSocket(Protocol):
@@ -45,12 +51,13 @@ class PeerSocket(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Process:
-    """What is fixed at the beginning: start time in clock ticks since boot, and the file that is executed."""
+    """What is fixed at the beginning: start time in clock ticks since boot, the file that is executed, and where."""
 
     start_time: int
     executable: str
     device: int
     inode: int
+    mount_namespace: int
 
 
 def _denied(detail: str) -> Refused:
@@ -70,30 +77,47 @@ class ConnectedProcess:
         self._refusal: Refused | None = None
         self._process: _Process | None = None
         self.pid = 0
+        self.uid: int | None = None
         try:
             raw = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
             self.pid, self._uid, self._gid = _CREDENTIALS.unpack(raw)
+            self.uid = self._uid
             if self.pid <= 0:
                 raise _denied("the caller is in another pid namespace")
-            self._pidfd = _peer_pidfd(peer)
+            self._pidfd = _pidfd(peer, self.pid)
             self._process = self._look()
         except Refused as refused:
             self._refusal = refused
         except (OSError, struct.error):
             self._refusal = _denied("the kernel does not say who the caller is")
 
-    def attest(self) -> Caller:
+    def attest(self, kinds: frozenset[str] = _NO_KINDS, hashes: ExecutableHashes | None = None) -> Caller:
         """Say who the caller is, after looking again.
 
+        Args:
+            kinds: of selectors; only these of its properties are looked up.
+            hashes: of executables, for the kind `sha256`.
+
         Raises:
-            Refused: `no_identity` when the process has ended, executes another file than when it connected, or
-                cannot be looked at.
+            Refused: `no_identity` when the process has ended, executes another file or is another user than when it
+                connected, or cannot be looked at.
         """
         if self._refusal is not None or self._process is None:
             raise self._refusal or _denied("the kernel does not say who the caller is")
+        self._look_again()
+        found: frozenset[str] = _NO_KINDS
+        if kinds - _FROM_THE_LOOK:
+            try:
+                found = properties(self.pid, kinds, hashes)
+            except (OSError, ValueError):
+                raise _denied("the caller has ended or cannot be looked at") from None
+            self._look_again()
+        executable = self._process.executable
+        return Caller(pid=self.pid, uid=self._uid, gid=self._gid, executable=executable, properties=found)
+
+    def _look_again(self) -> None:
         if self._look() != self._process:
             raise _denied("the caller is not the process that connected, or executes another file")
-        return Caller(pid=self.pid, uid=self._uid, gid=self._gid, executable=self._process.executable)
 
     def close(self) -> None:
         """Let go of the process; `attest` refuses from now on. May be called twice."""
@@ -105,38 +129,66 @@ class ConnectedProcess:
     def _look(self) -> _Process:
         try:
             start_time = _start_time(self.pid)
-            executable = str(Path(f"/proc/{self.pid}/exe").readlink())
+            namespace = _mount_namespace(str(self.pid))
+            executable = os.readlink(f"/proc/{self.pid}/exe")  # noqa: PTH115 - see read_proc
             # The kernel appends this to what was unlinked; a file that is really called so is refused with it.
             if executable.endswith(" (deleted)"):
                 raise _denied("the caller's executable has been deleted")
-            running, named = Path(f"/proc/{self.pid}/exe").stat(), Path(executable).stat()
+            running = os.stat(f"/proc/{self.pid}/exe")  # noqa: PTH116 - see read_proc
+            here = _is_file(executable, running)
+            elsewhere = namespace != _mount_namespace("self") and _is_file(
+                f"/proc/{self.pid}/root{executable}", running
+            )
+            status = read_status(self.pid)
             still_the_same = _start_time(self.pid) == start_time
-        except OSError:
+        except (OSError, ValueError):
             raise _denied("the caller has ended or cannot be looked at") from None
         if not still_the_same or self._has_ended():
             raise _denied("the caller has ended")
-        if (running.st_dev, running.st_ino) != (named.st_dev, named.st_ino):
-            raise _denied("the caller's executable is not the file of that path here")
-        return _Process(start_time, executable, running.st_dev, running.st_ino)
+        if not (here or elsewhere):
+            raise _denied("the caller's executable is not the file of that path")
+        if (status.uid, status.gid) != (self._uid, self._gid):
+            raise _denied("the caller is another user or group than when it connected")
+        return _Process(start_time, executable if here else "", running.st_dev, running.st_ino, namespace)
 
     def _has_ended(self) -> bool:
         if self._pidfd is None:
-            return False
+            return True
         poll = select.poll()
         poll.register(self._pidfd, select.POLLIN)  # pidfd_open(2): readable when the process has ended
         return bool(poll.poll(0))
 
 
-def _peer_pidfd(peer: PeerSocket) -> int | None:
+def _pidfd(peer: PeerSocket, pid: int) -> int:
+    """A file descriptor that stays with the process that connected; OSError when there is none to be had."""
     try:
         raw = peer.getsockopt(socket.SOL_SOCKET, _SO_PEERPIDFD, 4)
+    except OSError as error:
+        if error.errno != errno.ENOPROTOOPT:  # the process has been reaped
+            raise _denied("the caller has ended") from None
+    else:
+        return int.from_bytes(raw, sys.byteorder)
+    try:
+        return os.pidfd_open(pid)
+    except OSError as error:
+        reason = "the caller has ended" if error.errno == errno.ESRCH else "this kernel gives no pidfd (Linux 5.3)"
+        raise _denied(reason) from None
+
+
+def _is_file(path: str, file: os.stat_result) -> bool:
+    try:
+        named = os.stat(path)  # noqa: PTH116 - see read_proc
     except OSError:
-        return None  # an older kernel, or the process has been reaped: then /proc does not show its start time
-    return int.from_bytes(raw, "little" if struct.pack("=H", 1)[0] else "big")
+        return False
+    return (named.st_dev, named.st_ino) == (file.st_dev, file.st_ino)
+
+
+def _mount_namespace(pid: str) -> int:
+    return os.stat(f"/proc/{pid}/ns/mnt").st_ino  # noqa: PTH116 - see read_proc
 
 
 def _start_time(pid: int) -> int:
-    line = Path(f"/proc/{pid}/stat").read_bytes()
+    line = read_proc(f"/proc/{pid}/stat")
     # The name in parentheses may hold anything, parentheses and spaces too: count from the last one.
     fields = line[line.rindex(b")") + 1 :].split()
     return int(fields[_START_TIME_FIELD - _FIRST_FIELD_AFTER_NAME])

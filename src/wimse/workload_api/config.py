@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import re
 import tomllib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Final, Literal
@@ -14,11 +18,15 @@ from wimse.credentials import TrustDomain
 from wimse.errors import ConfigurationError, Refused
 from wimse.issuer import Entry, IssuerSettings, Registrations, Selector
 from wimse.workload_api.address import DEFAULT_SOCKET, EndpointAddress
+from wimse.workload_api.config_lines import line_of
+from wimse.workload_api.monitoring import parse_listen_address
 from wimse.workload_api.settings import ServerSettings
 
-__all__ = ["EntryConfig", "ServerConfig", "load_config"]
+__all__ = ["EntryConfig", "Problem", "ServerConfig", "check_config", "load_config"]
 
 MAX_CONFIG_BYTES: Final = 4_194_304
+_LIFETIMES: Final = ("wit_lifetime", "jwt_svid_lifetime", "x509_svid_lifetime")
+_TOML_LINE: Final = re.compile(r"\(at line (\d+), column \d+\)")
 
 
 class EntryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -28,11 +36,22 @@ class EntryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         path: of the identity, such as ``/payments``.
         selectors: all of them must match, such as ``unix:uid:1000`` and ``unix:path:/usr/bin/payments``.
         hint: what the identity is for, where a caller has several.
+        federates_with: names of the other trust domains whose bundles the workload gets; all of them by default.
     """
 
     path: str
     selectors: tuple[str, ...]
     hint: str = ""
+    federates_with: tuple[str, ...] | None = None
+
+    def entry(self) -> Entry:
+        """The entry.
+
+        Raises:
+            ConfigurationError: when it is not acceptable.
+        """
+        selectors = tuple(Selector.parse(text) for text in self.selectors)
+        return Entry(self.path, selectors, self.hint, self.federates_with)
 
 
 class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -49,6 +68,12 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         default_identities: whether callers without an entry have an identity, by their executable, group, process
             and user. Default true, which is for development.
         entries: in order of preference.
+        profiles: which of ``x509``, ``jwt`` and ``wit`` are served. Default all of them.
+        mint_wit_svid: whether the call of the Go proof of concept is answered. Default false.
+        audit_log: path of the file for issues and refusals; empty, the default, for none.
+        audit_required: whether nothing is issued that cannot be recorded. Default false.
+        monitoring: loopback address for ``/live``, ``/ready`` and ``/metrics``, such as ``127.0.0.1:9464``; empty,
+            the default, for none.
     """
 
     trust_domain: str = "example.com"
@@ -60,6 +85,11 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     x509_svid_lifetime_seconds: int = 3600
     default_identities: bool = True
     entries: tuple[EntryConfig, ...] = ()
+    profiles: tuple[Literal["x509", "jwt", "wit"], ...] = ("x509", "jwt", "wit")
+    mint_wit_svid: bool = False
+    audit_log: str = ""
+    audit_required: bool = False
+    monitoring: str = ""
 
     def check(self) -> None:
         """Build everything once, to find what is wrong before anything is started.
@@ -67,14 +97,65 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         Raises:
             ConfigurationError: for the first value that is not acceptable.
         """
+        for _, detail in self.problems():
+            raise ConfigurationError(detail)
+
+    def problems(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        """Everything that is not acceptable: where, as keys and places in lists, and why."""
+        checks: tuple[tuple[str, Callable[[], object]], ...] = (
+            ("trust_domain", self._check_trust_domain),
+            ("socket", self.socket_path),
+            ("socket_mode", self.server_settings),
+            *((f"{name}_seconds", functools.partial(self._check_lifetime, name)) for name in _LIFETIMES),
+            ("profiles", self._check_profiles),
+            ("audit_log", self._check_audit),
+            ("monitoring", self.monitoring_address),
+        )
+        for key, check in checks:
+            try:
+                check()
+            except ConfigurationError as error:
+                yield (key,), error.detail
+        entries = []
+        for place, each in enumerate(self.entries):
+            try:
+                entries.append(each.entry())
+            except ConfigurationError as error:
+                yield ("entries", place), error.detail
+        try:
+            Registrations(entries)
+        except ConfigurationError as error:
+            yield ("entries",), error.detail
+
+    def _check_trust_domain(self) -> None:
         try:
             TrustDomain(self.scheme, self.trust_domain)
         except Refused as refused:
             raise ConfigurationError(f"trust_domain: {refused.detail}") from None
-        self.socket_path()
-        self.server_settings()
-        self.issuer_settings()
-        self.registrations()
+
+    def _check_lifetime(self, name: str) -> None:
+        try:
+            IssuerSettings(**{name: timedelta(seconds=getattr(self, f"{name}_seconds"))})
+        except OverflowError:
+            raise ConfigurationError("a lifetime is too long") from None
+
+    def _check_profiles(self) -> None:
+        if not self.profiles:
+            raise ConfigurationError("profiles: at least one of x509, jwt, wit")
+
+    def _check_audit(self) -> None:
+        if self.audit_log and not self.audit_log.startswith("/"):
+            raise ConfigurationError("audit_log is an absolute path")
+        if self.audit_required and not self.audit_log:
+            raise ConfigurationError("audit_required needs an audit_log")
+
+    def monitoring_address(self) -> tuple[str, int] | None:
+        """Where to answer those who watch.
+
+        Raises:
+            ConfigurationError: when it is no loopback address with a port.
+        """
+        return parse_listen_address(self.monitoring) if self.monitoring else None
 
     def socket_path(self) -> str:
         """The absolute path of the socket.
@@ -117,10 +198,20 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         Raises:
             ConfigurationError: for an entry that is not acceptable.
         """
-        entries = [
-            Entry(each.path, tuple(Selector.parse(text) for text in each.selectors), each.hint) for each in self.entries
-        ]
-        return Registrations(entries, default_identities=self.default_identities)
+        return Registrations([each.entry() for each in self.entries], default_identities=self.default_identities)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something in a configuration file that is not acceptable.
+
+    Attributes:
+        line: where, from 1; 0 where no line is to blame.
+        detail: why, in one sentence.
+    """
+
+    line: int
+    detail: str
 
 
 def load_config(path: str | os.PathLike[str]) -> ServerConfig:
@@ -130,6 +221,23 @@ def load_config(path: str | os.PathLike[str]) -> ServerConfig:
         ConfigurationError: when it cannot be read, is larger than 4 MiB or no TOML, has an unknown member or one of
             the wrong type (the message names it), or a value that is not acceptable.
     """
+    config, problems = _read(path)
+    if problems or config is None:
+        where = f", line {problems[0].line}" if problems[0].line else ""
+        raise ConfigurationError(f"{os.fspath(path)}{where}: {problems[0].detail}")
+    return config
+
+
+def check_config(path: str | os.PathLike[str]) -> tuple[Problem, ...]:
+    """Everything that is wrong with a configuration file; empty when nothing is.
+
+    Raises:
+        ConfigurationError: when it cannot be read.
+    """
+    return tuple(_read(path)[1])
+
+
+def _read(path: str | os.PathLike[str]) -> tuple[ServerConfig | None, list[Problem]]:
     try:
         with Path(path).open("rb") as file:
             data = file.read(MAX_CONFIG_BYTES + 1)
@@ -140,8 +248,24 @@ def load_config(path: str | os.PathLike[str]) -> ServerConfig:
     if len(data) > MAX_CONFIG_BYTES:
         raise ConfigurationError(f"{os.fspath(path)} is larger than {MAX_CONFIG_BYTES} bytes")
     try:
-        config = msgspec.convert(tomllib.loads(data.decode("utf-8")), ServerConfig)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
-        raise ConfigurationError(f"{os.fspath(path)}: {error}") from None
-    config.check()
-    return config
+        text = data.decode("utf-8")
+        document = tomllib.loads(text)
+    except UnicodeDecodeError as error:
+        return None, [Problem(data.count(b"\n", 0, error.start) + 1, "this is not UTF-8")]
+    except tomllib.TOMLDecodeError as error:
+        place = _TOML_LINE.search(str(error))
+        return None, [Problem(int(place[1]) if place else 0, f"this is not TOML: {error}")]
+    try:
+        config = msgspec.convert(document, ServerConfig)
+    except msgspec.ValidationError as error:
+        return None, [Problem(line_of(text, _path_in(str(error))), str(error))]
+    return config, [Problem(line_of(text, key), detail) for key, detail in config.problems()]
+
+
+def _path_in(message: str) -> tuple[str | int, ...]:
+    """The place that a message of msgspec ends with, such as ``$.entries[3].path``, and the field that it names."""
+    place = re.search(r" - at `\$(.*)`$", message)
+    parts = re.findall(r"\.([^.\[\]]+)|\[(\d+)\]", place[1]) if place else []
+    unknown = re.match(r"Object contains unknown field `(.*?)`", message)
+    path = tuple(name or int(number) for name, number in parts)
+    return (*path, unknown[1]) if unknown else path

@@ -17,60 +17,110 @@ whole answer.
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import logging
-import random
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final, cast
 
-from google.protobuf.struct_pb2 import Struct
 from grpclib.const import Cardinality, Handler
 from grpclib.server import Stream
 
-from wimse.credentials import JWT_SVID, WIT_SVID, TrustDomain, WorkloadIdentifier, verify_jwt_svid
-from wimse.errors import Reason, Refused
-from wimse.issuer import Authority, Grant, IssuedCertificate, IssuedToken
+from wimse.credentials import JWT_SVID, WIT_SVID, TrustBundle, TrustDomain, WorkloadIdentifier, verify_jwt_svid
+from wimse.errors import ConfigurationError, Reason, Refused, Unavailable
+from wimse.issuer import Caller, Grant, IssuedCertificate, IssuedToken
 from wimse.keys import ES256, PrivateKey
 from wimse.workload_api.calls import CallGate, Session
+from wimse.workload_api.events import Issued
 from wimse.workload_api.proto import workload_pb2 as pb
+from wimse.workload_api.state import ServedState
+from wimse.workload_api.streams import Answer, keep_answering
 
-__all__ = ["MiniSPIREService", "WorkloadAPIService"]
+__all__ = ["PROFILES", "MiniSPIREService", "WorkloadAPIService"]
 
 log = logging.getLogger("wimse.workload_api")
 
-# The renewal comes between these parts of a credential's life, so that many workloads do not renew at one moment
-# (SPIFFE_Workload_API §4.3), and always before half of it is over.
-_EARLIEST_RENEWAL: Final = 0.35
-_LATEST_RENEWAL: Final = 0.45
-_SHORTEST_WAIT: Final = 0.1  # as a part of the life: for lives of seconds, which are rounded to seconds
-_jitter = random.SystemRandom()
+PROFILES: Final = ("x509", "jwt", "wit")
+_NAMES: Final = {"wit": "a WIT", "jwt-svid": "a JWT-SVID", "x509-svid": "an X.509-SVID"}
 
 
-class WorkloadAPIService:
-    """`SpiffeWorkloadAPI`, all three profiles."""
+class _Issuing:
+    """What both services do when they issue: count failures, tell the observers."""
 
-    def __init__(self, authority: Authority, gate: CallGate) -> None:
-        """Serve what `authority` issues.
+    def __init__(self, state: ServedState, gate: CallGate) -> None:
+        """Serve what `state` holds.
 
         Args:
-            authority: signs, and publishes its bundles.
+            state: authority, registrations, bundles; as they are at the moment of each answer.
             gate: every call goes through it.
         """
-        self._authority = authority
+        self._state = state
         self._gate = gate
+
+    def _issue(
+        self,
+        credential: str,
+        subject: WorkloadIdentifier,
+        caller: Caller,
+        sign: Callable[..., Any],
+        token_id: str = "",
+    ) -> Any:
+        try:
+            issued = sign(now=int(time.time()))
+        except Unavailable:
+            if not self._state.issuer_fails:
+                log.error("nothing can be issued now; see the next refusal")  # noqa: TRY400 - the caller is told, too
+            self._state.issuer_fails = True
+            raise
+        self._state.issuer_fails = False
+        self._state.tell(
+            Issued(
+                credential=credential,
+                subject=str(subject),
+                issued_at=issued.issued_at,
+                expires_at=issued.expires_at,
+                token_id=token_id,
+                caller=caller,
+            )
+        )
+        number = f", jti {token_id}" if token_id else ""
+        log.info("%s is issued to %s until %d%s", _NAMES[credential], subject, issued.expires_at, number)
+        return issued
+
+
+class WorkloadAPIService(_Issuing):
+    """`SpiffeWorkloadAPI`, all three profiles, or those that are not switched off."""
+
+    def __init__(self, state: ServedState, gate: CallGate, profiles: Collection[str] = PROFILES) -> None:
+        """Serve what `state` holds.
+
+        Args:
+            state: authority, registrations, bundles; as they are at the moment of each answer.
+            gate: every call goes through it.
+            profiles: `x509`, `jwt`, `wit`; the calls of the others are Unimplemented (§1, §7).
+
+        Raises:
+            ConfigurationError: for another profile, or none at all.
+        """
+        super().__init__(state, gate)
+        if not profiles or not set(profiles) <= set(PROFILES):
+            raise ConfigurationError(f"profiles are some of {', '.join(PROFILES)}")
+        self._profiles = frozenset(profiles)
+        self._published: frozenset[str | None] = frozenset()
+        self._withdrawn = 0
 
     def __mapping__(self) -> dict[str, Handler]:
         """The calls by path, as grpclib asks for them."""
         calls = (
-            ("FetchX509SVID", self._fetch_x509_svid, pb.X509SVIDRequest, pb.X509SVIDResponse, True),
-            ("FetchX509Bundles", self._fetch_x509_bundles, pb.X509BundlesRequest, pb.X509BundlesResponse, True),
-            ("FetchJWTSVID", self._fetch_jwt_svid, pb.JWTSVIDRequest, pb.JWTSVIDResponse, False),
-            ("FetchJWTBundles", self._fetch_jwt_bundles, pb.JWTBundlesRequest, pb.JWTBundlesResponse, True),
-            ("ValidateJWTSVID", self._validate, pb.ValidateJWTSVIDRequest, pb.ValidateJWTSVIDResponse, False),
-            ("FetchWITSVID", self._fetch_wit_svid, pb.WITSVIDRequest, pb.WITSVIDResponse, True),
-            ("FetchWITBundles", self._fetch_wit_bundles, pb.WITBundlesRequest, pb.WITBundlesResponse, True),
+            ("x509", "FetchX509SVID", self._fetch_x509_svid, pb.X509SVIDRequest, pb.X509SVIDResponse, True),
+            ("x509", "FetchX509Bundles", self._fetch_x509_bundles, pb.X509BundlesRequest, pb.X509BundlesResponse, True),
+            ("jwt", "FetchJWTSVID", self._fetch_jwt_svid, pb.JWTSVIDRequest, pb.JWTSVIDResponse, False),
+            ("jwt", "FetchJWTBundles", self._fetch_jwt_bundles, pb.JWTBundlesRequest, pb.JWTBundlesResponse, True),
+            ("jwt", "ValidateJWTSVID", self._validate, pb.ValidateJWTSVIDRequest, pb.ValidateJWTSVIDResponse, False),
+            ("wit", "FetchWITSVID", self._fetch_wit_svid, pb.WITSVIDRequest, pb.WITSVIDResponse, True),
+            ("wit", "FetchWITBundles", self._fetch_wit_bundles, pb.WITBundlesRequest, pb.WITBundlesResponse, True),
         )
         return {
             f"/SpiffeWorkloadAPI/{name}": Handler(
@@ -79,22 +129,30 @@ class WorkloadAPIService:
                 request,
                 response,
             )
-            for name, answer, request, response, streams in calls
+            for profile, name, answer, request, response, streams in calls
+            if profile in self._profiles
         }
 
-    async def _fetch_x509_svid(self, stream: Stream[Any, Any], session: Session, _: pb.X509SVIDRequest) -> None:
-        while True:
-            grants = session.grants()
-            response, issued = self._x509_svids(grants)
-            await stream.send_message(response)
-            await session.wait(grants, until=_renewal(issued))
+    # ------------------------------------------------------------------------------------------------------- X.509
 
-    def _x509_svids(self, grants: Sequence[Grant]) -> tuple[pb.X509SVIDResponse, list[IssuedCertificate]]:
-        response, issued = pb.X509SVIDResponse(), []
+    async def _fetch_x509_svid(self, stream: Stream[Any, Any], session: Session, _: pb.X509SVIDRequest) -> None:
+        def basis(grants: Sequence[Grant]) -> object:
+            return grants, self._state.renewals, self._x509_bundle(), self._federated_x509(grants)
+
+        await keep_answering(stream, session, self._x509_svids, basis)
+
+    def _x509_svids(self, caller: Caller, grants: Sequence[Grant]) -> Answer:
+        authority, issued = self._state.authority, list[IssuedCertificate]()
+        response = pb.X509SVIDResponse(federated_bundles=self._federated_x509(grants))
         for grant in grants:
-            subject = self._authority.spiffe_trust_domain.workload(grant.path)
+            subject = authority.spiffe_trust_domain.workload(grant.path)
             key = PrivateKey.generate(ES256)
-            certificate = self._authority.issue_x509_svid(subject, key.public_key, now=int(time.time()))
+            certificate = self._issue(
+                "x509-svid",
+                subject,
+                caller,
+                functools.partial(authority.issue_x509_svid, subject, key.public_key),
+            )
             issued.append(certificate)
             response.svids.add(
                 spiffe_id=str(subject),
@@ -103,76 +161,127 @@ class WorkloadAPIService:
                 bundle=self._x509_bundle(),
                 hint=grant.hint,
             )
-            log.info("an X.509-SVID is issued to %s until %d", subject, certificate.expires_at)
-        return response, issued
+        return Answer(response, issued)
 
     def _x509_bundle(self) -> bytes:
-        domain = self._authority.spiffe_trust_domain
-        return b"".join(self._authority.bundles()[domain].x509_authorities)
+        return b"".join(self._state.own_bundle(self._state.authority.spiffe_trust_domain).x509_authorities)
+
+    def _federated_x509(self, grants: Sequence[Grant]) -> dict[str, bytes]:
+        return {
+            str(domain): b"".join(bundle.x509_authorities)
+            for domain, bundle in self._federated(grants).items()
+            if bundle.x509_authorities
+        }
+
+    def _federated(self, grants: Sequence[Grant]) -> dict[TrustDomain, TrustBundle]:
+        # These two profiles are SPIFFE's: a trust domain of another scheme has no place in their maps.
+        federated = self._state.federated_for(grants)
+        return {domain: bundle for domain, bundle in federated.items() if domain.scheme == "spiffe"}
 
     async def _fetch_x509_bundles(self, stream: Stream[Any, Any], session: Session, _: pb.X509BundlesRequest) -> None:
-        bundles = {str(self._authority.spiffe_trust_domain): self._x509_bundle()}
-        await _keep_open(stream, session, pb.X509BundlesResponse(bundles=bundles))
+        def bundles(grants: Sequence[Grant]) -> dict[str, bytes]:
+            own = {str(self._state.authority.spiffe_trust_domain): self._x509_bundle()}
+            return {**self._federated_x509(grants), **own}
+
+        await keep_answering(
+            stream, session, lambda _, grants: Answer(pb.X509BundlesResponse(bundles=bundles(grants))), bundles
+        )
+
+    # --------------------------------------------------------------------------------------------------------- JWT
 
     async def _fetch_jwt_svid(self, stream: Stream[Any, Any], session: Session, request: pb.JWTSVIDRequest) -> None:
-        domain, response = self._authority.spiffe_trust_domain, pb.JWTSVIDResponse()
-        for grant, subject in _wanted(session.grants(), request.spiffe_id, domain):
-            token = self._authority.issue_jwt_svid(subject, list(request.audience), now=int(time.time()))
+        authority, response, audience = self._state.authority, pb.JWTSVIDResponse(), list(request.audience)
+        caller, grants = await session.grants()
+        for grant, subject in _wanted(grants, request.spiffe_id, authority.spiffe_trust_domain):
+            token = self._issue(
+                "jwt-svid",
+                subject,
+                caller,
+                functools.partial(authority.issue_jwt_svid, subject, audience),
+            )
             response.svids.add(spiffe_id=str(subject), svid=token.text, hint=grant.hint)
-            log.info("a JWT-SVID is issued to %s until %d", subject, token.expires_at)
-        await stream.send_message(response)
+        await session.send(stream, response)
 
     async def _fetch_jwt_bundles(self, stream: Stream[Any, Any], session: Session, _: pb.JWTBundlesRequest) -> None:
-        domain = self._authority.spiffe_trust_domain
-        bundles = {str(domain): self._authority.bundles()[domain].to_json(JWT_SVID)}
-        await _keep_open(stream, session, pb.JWTBundlesResponse(bundles=bundles))
+        def bundles(grants: Sequence[Grant]) -> dict[str, bytes]:
+            domain = self._state.authority.spiffe_trust_domain
+            own = {str(domain): self._state.own_bundle(domain).to_json(JWT_SVID)}
+            others = {str(d): b.to_json(JWT_SVID) for d, b in self._federated(grants).items() if b.jwt_keys}
+            return {**others, **own}
+
+        await keep_answering(
+            stream, session, lambda _, grants: Answer(pb.JWTBundlesResponse(bundles=bundles(grants))), bundles
+        )
 
     async def _validate(self, stream: Stream[Any, Any], session: Session, request: pb.ValidateJWTSVIDRequest) -> None:
-        session.caller()
+        await session.caller()
         if not request.audience or not request.svid:  # §6.2.3, §4.5: mandatory
             raise Refused(Reason.AUDIENCE_MISSING if request.svid else Reason.TOKEN_MALFORMED, "a field is empty")
-        bundle = self._authority.bundles()[self._authority.spiffe_trust_domain]
+        bundle = self._state.own_bundle(self._state.authority.spiffe_trust_domain)
         try:
             svid = verify_jwt_svid(request.svid, bundle, audience=request.audience, now=int(time.time()))
         except Refused as refused:
             raise _invalid_argument(refused) from None
-        claims = Struct()
-        claims.update(cast("dict[str, Any]", dict(svid.claims)))  # JSON, as it was parsed
-        await stream.send_message(pb.ValidateJWTSVIDResponse(spiffe_id=str(svid.identity), claims=claims))
+        response = pb.ValidateJWTSVIDResponse(spiffe_id=str(svid.identity))
+        response.claims.update(cast("dict[str, Any]", dict(svid.claims)))  # JSON, as it was parsed
+        await session.send(stream, response)
+
+    # --------------------------------------------------------------------------------------------------------- WIT
 
     async def _fetch_wit_svid(self, stream: Stream[Any, Any], session: Session, request: pb.WITSVIDRequest) -> None:
-        while True:
-            grants = session.grants()
-            response, issued = self._wit_svids(grants, request.spiffe_id)
-            await stream.send_message(response)
-            await session.wait(grants, until=_renewal(issued))
+        def basis(grants: Sequence[Grant]) -> object:
+            wanted = _wanted(grants, request.spiffe_id, self._state.authority.wit_trust_domain)
+            return wanted, self._state.renewals, self._withdrawn_wit_keys()
 
-    def _wit_svids(self, grants: Sequence[Grant], requested: str) -> tuple[pb.WITSVIDResponse, list[IssuedToken]]:
-        response, issued = pb.WITSVIDResponse(), []
-        for grant, subject in _wanted(grants, requested, self._authority.wit_trust_domain):
+        await keep_answering(
+            stream, session, lambda caller, grants: self._wit_svids(caller, grants, request.spiffe_id), basis
+        )
+
+    def _wit_svids(self, caller: Caller, grants: Sequence[Grant], requested: str) -> Answer:
+        authority, response, issued = self._state.authority, pb.WITSVIDResponse(), list[IssuedToken]()
+        for grant, subject in _wanted(grants, requested, authority.wit_trust_domain):
             key = PrivateKey.generate(ES256)
-            token_id = secrets.token_hex(32)
-            token = self._authority.issue_wit(subject, key.public_key, now=int(time.time()), token_id=token_id)
+            number = secrets.token_hex(32)
+            token = self._issue(
+                "wit",
+                subject,
+                caller,
+                functools.partial(authority.issue_wit, subject, key.public_key, token_id=number),
+                number,
+            )
             issued.append(token)
             response.svids.add(
                 spiffe_id=str(subject), wit_svid=token.text, wit_svid_key=json.dumps(key.to_jwk()), hint=grant.hint
             )
-            log.info("a WIT is issued to %s until %d, jti %s", subject, token.expires_at, token_id)
-        return response, issued
+        return Answer(response, issued)
+
+    def _withdrawn_wit_keys(self) -> int:
+        """How often a key has left the bundle: then what it signed is worth nothing, and is made again."""
+        domain = self._state.authority.wit_trust_domain
+        published = frozenset(key.kid for key in self._state.own_bundle(domain).wit_keys)
+        self._withdrawn += not self._published <= published
+        self._published = published
+        return self._withdrawn
 
     async def _fetch_wit_bundles(self, stream: Stream[Any, Any], session: Session, _: pb.WITBundlesRequest) -> None:
-        domain = self._authority.wit_trust_domain
-        bundles = {str(domain): self._authority.bundles()[domain].to_json(WIT_SVID).decode("utf-8")}
-        await _keep_open(stream, session, pb.WITBundlesResponse(bundles=bundles))
+        def bundles(grants: Sequence[Grant]) -> dict[str, str]:
+            domain = self._state.authority.wit_trust_domain
+            own = {str(domain): self._state.own_bundle(domain).to_json(WIT_SVID).decode("utf-8")}
+            others = {
+                str(each): bundle.to_json(WIT_SVID).decode("utf-8")
+                for each, bundle in self._state.federated_for(grants).items()
+                # A SPIFFE client rejects an answer with a key that is no SPIFFE ID; see the module's docstring.
+                if bundle.wit_keys and each.scheme in {"spiffe", domain.scheme}
+            }
+            return {**others, **own}
+
+        await keep_answering(
+            stream, session, lambda _, grants: Answer(pb.WITBundlesResponse(bundles=bundles(grants))), bundles
+        )
 
 
-class MiniSPIREService:
+class MiniSPIREService(_Issuing):
     """`MiniSPIREWorkloadAPI`: `MintWITSVID` as minispire answers it, without the security header."""
-
-    def __init__(self, authority: Authority, gate: CallGate) -> None:
-        """Serve what `authority` issues; arguments as `WorkloadAPIService`."""
-        self._authority = authority
-        self._gate = gate
 
     def __mapping__(self) -> dict[str, Handler]:
         """The call by path, as grpclib asks for it."""
@@ -184,17 +293,21 @@ class MiniSPIREService:
         }
 
     async def _mint(self, stream: Stream[Any, Any], session: Session, request: pb.WITSVIDRequest) -> None:
-        response = pb.WITSVIDResponse()
-        for grant, subject in _wanted(session.grants(), request.spiffe_id, self._authority.spiffe_trust_domain):
+        authority, response = self._state.authority, pb.WITSVIDResponse()
+        caller, grants = await session.grants()
+        for grant, subject in _wanted(grants, request.spiffe_id, authority.spiffe_trust_domain):
             key = PrivateKey.generate(ES256)
-            token_id = secrets.token_hex(32)  # 64 hex digits, as minispire's
-            token = self._authority.issue_minispire_wit(
-                grant.path, key.public_key, now=int(time.time()), token_id=token_id
+            number = secrets.token_hex(32)  # 64 hex digits, as minispire's
+            token = self._issue(
+                "wit",
+                TrustDomain("wimse", authority.name).workload(grant.path),
+                caller,
+                functools.partial(authority.issue_minispire_wit, grant.path, key.public_key, token_id=number),
+                number,
             )
             encoded_key = base64.b64encode(key.to_pkcs8_der()).decode("ascii")
             response.svids.add(spiffe_id=str(subject), wit_svid=token.text, wit_svid_key=encoded_key, hint=grant.hint)
-            log.info("a WIT is minted for %s until %d, jti %s", subject, token.expires_at, token_id)
-        await stream.send_message(response)
+        await session.send(stream, response)
 
 
 def _wanted(
@@ -211,24 +324,8 @@ def _wanted(
     return found
 
 
-def _renewal(issued: Sequence[IssuedToken | IssuedCertificate]) -> float:
-    """When to send the next message, in seconds since 1970: before half of the shortest life is over."""
-    first = min(issued, key=lambda each: each.expires_at)
-    life = first.expires_at - first.issued_at
-    part = _jitter.uniform(_EARLIEST_RENEWAL, _LATEST_RENEWAL)
-    return max(first.issued_at + part * life, time.time() + _SHORTEST_WAIT * life)
-
-
 def _invalid_argument(refused: Refused) -> Refused:
     # Whatever is wrong with a token is the argument's fault here, also where its reason has another status by itself.
     if refused.reason_class.grpc_status == "INVALID_ARGUMENT":
         return refused
     return Refused(Reason.TOKEN_MALFORMED, refused.detail)
-
-
-async def _keep_open(stream: Stream[Any, Any], session: Session, response: object) -> None:
-    # The keys do not change while the server runs; the stream stays open so that its end says that it does not.
-    while True:
-        grants = session.grants()
-        await stream.send_message(response)
-        await session.wait(grants)

@@ -1,1 +1,1 @@
-"""The .proto files of the Workload API and what protoc made of them; nothing here is written by hand but those."""
+"""The .proto files of the Workload API and what protoc made of them; written by hand are those and `pool`."""

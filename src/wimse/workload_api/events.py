@@ -1,0 +1,60 @@
+"""What happens in an identity server, for those who record it: the audit log and the metrics.
+
+An event holds names, times and reasons; never a token, a key or anything else that a caller has sent as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from wimse.errors import Reason
+from wimse.issuer import Caller
+
+__all__ = ["CallRefused", "Event", "Issued", "Observer"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issued:
+    """A credential was signed; the event comes before the caller has it.
+
+    Attributes:
+        credential: ``wit``, ``jwt-svid`` or ``x509-svid``.
+        subject: the identity.
+        issued_at: seconds since 1970.
+        expires_at: seconds since 1970.
+        token_id: `jti` of a WIT, else empty.
+        caller: who gets it.
+    """
+
+    credential: str
+    subject: str
+    issued_at: int
+    expires_at: int
+    token_id: str = ""
+    caller: Caller
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRefused:
+    """A call was refused or failed.
+
+    Attributes:
+        method: the path of the call, one that this server has.
+        status: of gRPC, such as ``PERMISSION_DENIED``.
+        reason: why, where there is a reason of ours.
+        detail: one line; names no input.
+        pid: of the process that connected; 0 where the kernel did not say.
+        uid: of that process, or None.
+    """
+
+    method: str
+    status: str
+    reason: Reason | None
+    detail: str
+    pid: int
+    uid: int | None
+
+
+Event = Issued | CallRefused
+Observer = Callable[[Event], None]
