@@ -17,7 +17,7 @@ from wimse.issuer.sealing import KeySealer
 from wimse.issuer.settings import IssuerSettings
 from wimse.keys import ES256, RS256, PrivateKey
 
-__all__ = ["UpstreamAuthority", "mint"]
+__all__ = ["UpstreamAuthority", "check_certificate", "mint"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +134,22 @@ def mint(
         max_token_seconds=max_token,
         prepared_at=now,
     )
+
+
+def check_certificate(record: KeyRecord) -> None:
+    """Check that the CA certificate of an X.509 key certifies that key.
+
+    Raises:
+        ConfigurationError: when it does not.
+    """
+    if record.use is not KeyUse.X509_SVID:
+        return
+    try:
+        certified = x509.load_der_x509_certificate(record.chain[0]).public_key()
+    except (ValueError, IndexError):
+        raise ConfigurationError("a stored X.509 signing key has no certificate") from None
+    if certified != record.public_key.native:
+        raise ConfigurationError("a stored X.509 signing key is not that of its certificate")
 
 
 def _private_key(pem: bytes) -> PrivateKey:
