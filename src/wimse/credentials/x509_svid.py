@@ -49,8 +49,8 @@ def issue_x509_authority(
     signer, issuer = key, name
     if under is not None and under_key is not None:
         # A name of its own in each certificate: path building goes by names, and two of our CAs live at one time.
-        serial = x509.NameAttribute(NameOID.SERIAL_NUMBER, key.public_key.thumbprint())
-        name = x509.Name([*name, serial])
+        own = x509.NameAttribute(NameOID.COMMON_NAME, key.public_key.thumbprint())
+        name = x509.Name([*name, own])
         signer, issuer = under_key, x509.load_der_x509_certificate(under).subject
     builder = _builder(name, key.public_key, not_before, not_after).issuer_name(issuer)
     if signer is not key:

@@ -30,7 +30,7 @@ def write_key(key: KeyRecord) -> str:
     )
 
 
-def read_key(kid: str, use: str, state: str, document: str, sealed: bytes) -> KeyRecord:
+def read_key(kid: str, use: str, state: str, document: str, sealed: object) -> KeyRecord:
     """Read a key.
 
     Raises:
@@ -43,7 +43,7 @@ def read_key(kid: str, use: str, state: str, document: str, sealed: bytes) -> Ke
             use=KeyUse(use),
             state=KeyState(state),
             public_key=PublicKey.from_jwk(members["public"]),
-            sealed=sealed,
+            sealed=_blob(sealed),
             chain=tuple(base64.b64decode(each, validate=True) for each in members["chain"]),
             anchors=tuple(base64.b64decode(each, validate=True) for each in members["anchors"]),
             **{name: members[name] for name in _PLAIN_OF_KEY},
@@ -100,6 +100,12 @@ def read_selectors(document: str) -> tuple[Selector, ...]:
         return tuple(Selector.parse(each) for each in json.loads(document))
     except (ValueError, TypeError, AttributeError):
         raise Unavailable(Reason.STORE_UNAVAILABLE, "a stored hold cannot be read") from None
+
+
+def _blob(value: object) -> bytes:
+    if not isinstance(value, bytes | memoryview):
+        raise TypeError("not a blob")
+    return bytes(value)
 
 
 def _json(value: object) -> str:

@@ -285,7 +285,7 @@ def _load_keys(connection: Connection) -> KeySet:
     row = connection.execute(select(schema.state)).one()
     table = schema.signing_keys
     keys = tuple(
-        read_key(each.kid, each.use, each.state, each.document, bytes(each.sealed))
+        read_key(each.kid, each.use, each.state, each.document, each.sealed)
         for each in connection.execute(select(table).order_by(table.c.place))
     )
     return KeySet(keys=keys, sequence=row.sequence, changed_at=row.changed_at)
