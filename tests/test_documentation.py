@@ -20,11 +20,12 @@ from tools.command_line_page import PAGE, page
 from wimse.clients.httpx import SigningTransport
 from wimse.credentials import TokenSettings, X509Settings
 from wimse.httpsig import Limits
-from wimse.issuer import IssuerSettings
+from wimse.issuer import IssuerSettings, RotationSettings
 from wimse.profiles.http_signature import SignatureSettings
 from wimse.servers.asgi import WimseMiddleware
 from wimse.sources import JWKSSettings
 from wimse.stores import MemoryReplayStore, SpoolSettings
+from wimse.stores.issuer import StoreSettings
 from wimse.workload_api import ServerSettings, SourceSettings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -127,6 +128,8 @@ def test_the_page_of_the_command_line_is_what_the_commands_say() -> None:
         TokenSettings,
         X509Settings,
         IssuerSettings,
+        RotationSettings,
+        StoreSettings,
         ServerSettings,
         SourceSettings,
         SpoolSettings,

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.drills.full_disk import drill as full_disk
-from tests.drills.rotation_crash import check, crash
+from tests.drills.d9_full_disk import drill as full_disk
+from tests.drills.d10_rotation_crash import check, crash
 from tests.stores.issuers import NOW
 
 

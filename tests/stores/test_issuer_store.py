@@ -124,7 +124,7 @@ def test_the_database_itself_refuses_a_second_principal_and_a_second_active_key(
         "UPDATE wimse_signing_keys SET state = 'active' WHERE use = 'wit'",
     )
     for statement in again:
-        with pytest.raises(Exception, match="(?i)unique"), pair[0]._engine.begin() as connection:
+        with pytest.raises(Exception, match=r"(?i)unique"), pair[0]._engine.begin() as connection:
             connection.execute(text(statement))
 
 
@@ -241,7 +241,7 @@ def test_a_migration_that_fails_leaves_what_was_there(pair: Pair) -> None:
         migrate(pair[0]._engine, NAME, now=NOW, migrations=broken)
     assert migrate(pair[0]._engine, NAME, now=NOW) == 1
     with pair[0]._engine.begin() as connection:
-        assert "more" not in connection.execute(text("SELECT * FROM wimse_entries")).keys()
+        assert "more" not in tuple(connection.execute(text("SELECT * FROM wimse_entries")).keys())
     better = (*MIGRATIONS, ("ALTER TABLE wimse_entries ADD COLUMN more TEXT",))
     assert migrate(pair[0]._engine, NAME, now=NOW, migrations=better) == 2
     assert len(pair[1].load().entries) == 1

@@ -1,6 +1,6 @@
 """Drill D9: the disk of the issuer's database is full while keys rotate; nothing is half written, and it recovers.
 
-    python -m tests.drills.full_disk [--json]
+    python -m tests.drills.d9_full_disk [--json]
 
 The disk is full because the process may write no file beyond a size (RLIMIT_FSIZE), which the kernel enforces like a
 quota; where a tmpfs can be mounted, a real full one as well.
@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from tests.drills.rotation_crash import check
+from tests.drills.d10_rotation_crash import check
 from tests.stores.issuers import NOW, keeper, sqlite
 
 WORKER: Final = """
@@ -79,7 +79,7 @@ def drill(path: Path, *, limit: int, free: object = None) -> dict[str, int]:
     return result
 
 
-def on_tmpfs(directory: Path, *, kibibytes: int = 400) -> dict[str, int] | None:
+def on_tmpfs(directory: Path, *, kibibytes: int = 1200) -> dict[str, int] | None:
     """The drill on a real full file system, or None where none can be mounted."""
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={kibibytes}k,mode=700", "tmpfs", str(directory)],
@@ -90,7 +90,7 @@ def on_tmpfs(directory: Path, *, kibibytes: int = 400) -> dict[str, int] | None:
         return None
     ballast = directory / "ballast"
     try:
-        ballast.write_bytes(b"x" * 100_000)  # what an operator deletes to make room
+        ballast.write_bytes(b"x" * 600_000)  # what an operator deletes to make room
         return drill(directory / "issuer.db", limit=0, free=ballast.unlink)
     finally:
         subprocess.run(["umount", str(directory)], check=True)
@@ -103,7 +103,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
         result = {"quota": drill(Path(one) / "issuer.db", limit=300_000), "tmpfs": on_tmpfs(Path(other))}
-    print(json.dumps(result) if arguments.json else result)
+    sys.stdout.write((json.dumps(result) if arguments.json else str(result)) + "\n")
 
 
 if __name__ == "__main__":

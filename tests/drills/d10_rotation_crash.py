@@ -1,6 +1,6 @@
 """Drill D10: a process that rotates signing keys is killed again and again; what is stored stays a state of the plan.
 
-    python -m tests.drills.rotation_crash [--kills 200] [--json]
+    python -m tests.drills.d10_rotation_crash [--kills 200] [--json]
 
 Half of the kills come at a chosen point of a change (before its first statement, between two statements, before and
 after the commit), the other half at a random moment.
@@ -124,7 +124,7 @@ def main() -> None:
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as directory:
         result = {**drill(Path(directory), kills=arguments.kills), "seconds": round(time.monotonic() - began)}
-    print(json.dumps(result) if arguments.json else result)
+    sys.stdout.write((json.dumps(result) if arguments.json else str(result)) + "\n")
 
 
 if __name__ == "__main__":
