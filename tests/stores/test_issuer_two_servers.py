@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from tests.stores.issuers import KEK, NAME, NOW, keeper, postgres
-from tests.stores.postgresql import postgresql
+from tests.stores.issuers import KEK, NAME, NOW, ROTATION, keeper, postgres
+from tests.stores.postgresql import postgresql, programs
 from wimse.credentials import TrustBundle, TrustDomain, UnverifiedWIT, verify_wit
 from wimse.issuer import KeyUse
+from wimse.stores.issuer import adopt_backup
 
 SPIFFE = TrustDomain("spiffe", NAME)
 # A server: each line it reads is a time and what to do then; it answers with what it signs and publishes.
@@ -160,3 +161,27 @@ def test_a_rotation_that_is_asked_for_at_both_servers_happens_once(url: str) -> 
     assert repr(KEK.identifier) not in repr(after)
     for store in stores:
         store.close()
+
+
+def test_a_dump_is_restored_into_another_database(url: str, tmp_path: Path) -> None:
+    """IS-25, IS-33: the keys are the same, published, and wait before they sign."""
+    store = postgres(url)
+    keys = keeper(store)
+    keys.start(now=NOW)
+    dump, sockets = tmp_path / "issuer.dump", url.partition("host=")[2]
+    where = ["-h", sockets, "-U", "wimse"]
+    for command in (
+        ["pg_dump", *where, "--format=custom", "--file", str(dump), "postgres"],
+        ["createdb", *where, "other"],
+        ["pg_restore", *where, "--exit-on-error", "--dbname", "other", str(dump)],
+    ):
+        subprocess.run([str(programs() / command[0]), *command[1:]], check=True, capture_output=True, timeout=60)
+    other = postgres(url.replace("/postgres?", "/other?"), now=NOW + 20)
+    adopt_backup(other, now=NOW + 20)
+    restored = keeper(other)
+    opened = restored.start(now=NOW + 20)
+    assert opened.active == {}
+    assert {each.kid for each in keys.key_set.published(KeyUse.WIT)} == {key.kid for key in opened.wit_keys}
+    assert restored.refresh(now=NOW + 20 + ROTATION.publication_delay).active.keys() == set(KeyUse)
+    for each in (store, other):
+        each.close()
