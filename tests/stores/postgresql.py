@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,20 +22,20 @@ def programs() -> Path:
 
 
 @contextmanager
-def postgresql(directory: Path) -> Iterator[str]:
+def postgresql() -> Iterator[str]:
     """Run a PostgreSQL and give the URL of an empty database."""
+    # Not below pytest's directory, which is root's alone: each pytest that starts makes it so again.
+    with tempfile.TemporaryDirectory(prefix="wimse-pg-") as name:
+        yield from _running(Path(name))
+
+
+def _running(directory: Path) -> Iterator[str]:
     user = {"user": _USER, "group": _USER, "extra_groups": []} if os.geteuid() == 0 else {}
     data, sockets = directory / "data", directory / "s"
     for made in (data, sockets):
-        made.mkdir(parents=True)
-        made.chmod(0o700)
-        if user:
-            os.chown(made, _USER, _USER)
-    parent = directory
-    while user and parent != parent.parent:  # the other user passes through what pytest made for us alone
-        if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
-            parent.chmod(parent.stat().st_mode | 0o001)
-        parent = parent.parent
+        made.mkdir(mode=0o700)
+    for made in (directory, data, sockets) if user else ():
+        os.chown(made, _USER, _USER)
 
     def run(*arguments: str, check: bool = True) -> None:
         environment = {"PATH": os.defpath, "LC_ALL": "C"}

@@ -23,8 +23,8 @@ HOLD = 60 + 180  # the longest life of a credential, and the leeway
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with postgresql(tmp_path_factory.mktemp("pg")) as url:
+def server() -> Iterator[str]:
+    with postgresql() as url:
         yield url
 
 

@@ -84,8 +84,8 @@ class Server:
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> Iterator[str]:
-    with postgresql(tmp_path) as url:
+def url() -> Iterator[str]:
+    with postgresql() as url:
         yield url
 
 
