@@ -20,13 +20,14 @@ from tools.command_line_page import PAGE, page
 from wimse.clients.httpx import SigningTransport
 from wimse.credentials import TokenSettings, X509Settings
 from wimse.httpsig import Limits
-from wimse.issuer import SELECTOR_KINDS, IssuerSettings
+from wimse.issuer import SELECTOR_KINDS, IssuerSettings, RotationSettings
 from wimse.profiles.http_signature import SignatureSettings
 from wimse.profiles.proof_token import ProofTokenSettings
 from wimse.servers.asgi import WimseMiddleware
 from wimse.servers.bundle_serving import BundleServerSettings
 from wimse.sources import BundleSettings, JWKSSettings
 from wimse.stores import MemoryReplayStore, RedisReplaySettings, SpoolSettings, SQLiteReplaySettings
+from wimse.stores.issuer import StoreSettings
 from wimse.tls import TLSSettings
 from wimse.workload_api import ServerSettings, SourceSettings, check_config
 
@@ -131,6 +132,8 @@ def test_the_page_of_the_command_line_is_what_the_commands_say() -> None:
         TokenSettings,
         X509Settings,
         IssuerSettings,
+        RotationSettings,
+        StoreSettings,
         ServerSettings,
         SourceSettings,
         BundleServerSettings,

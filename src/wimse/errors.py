@@ -107,6 +107,8 @@ class Reason(Enum):
     PARAMETER_MISSING = ("parameter_missing", ReasonClass.POLICY)
     PARAMETER_FORBIDDEN = ("parameter_forbidden", ReasonClass.POLICY)
     PARAMETER_VALUE = ("parameter_value", ReasonClass.POLICY)
+    ENTRY_UNKNOWN = ("entry_unknown", ReasonClass.POLICY)
+    ENTRY_CONFLICT = ("entry_conflict", ReasonClass.POLICY)
     DIGEST_IN_TRAILER = ("digest_in_trailer", ReasonClass.POLICY)
     # algorithm: this key is not for this algorithm, or neither is allowed
     KEY_MALFORMED = ("key_malformed", ReasonClass.ALGORITHM)
@@ -199,6 +201,8 @@ class Reason(Enum):
     CREDENTIAL_UNAVAILABLE = ("credential_unavailable", ReasonClass.UNAVAILABLE)
     CREDENTIAL_EXPIRED = ("credential_expired", ReasonClass.UNAVAILABLE)
     ISSUER_UNAVAILABLE = ("issuer_unavailable", ReasonClass.UNAVAILABLE)
+    STORE_UNAVAILABLE = ("store_unavailable", ReasonClass.UNAVAILABLE)
+    STORE_CONFLICT = ("store_conflict", ReasonClass.UNAVAILABLE)
     RESPONSE_NOT_SIGNABLE = ("response_not_signable", ReasonClass.UNAVAILABLE)
     SPOOL_UNAVAILABLE = ("spool_unavailable", ReasonClass.UNAVAILABLE)
     # configuration

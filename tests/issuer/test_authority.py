@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -19,7 +20,7 @@ from wimse.credentials import (
     verify_wit,
 )
 from wimse.errors import ConfigurationError, Reason, Refused, Unavailable
-from wimse.issuer import Authority, IssuerSettings
+from wimse.issuer import Authority, IssuerSettings, KeyUse, SigningKey
 from wimse.keys import EDDSA, PrivateKey
 
 NOW = 1_800_000_000
@@ -29,6 +30,10 @@ SUBJECT = SPIFFE.workload("/payments")
 
 def authority(scheme: str = "spiffe", **settings: timedelta) -> Authority:
     return Authority.create("example.org", now=NOW, scheme=scheme, settings=IssuerSettings(**settings))
+
+
+def kid_of(issuer: Authority, use: KeyUse) -> str:
+    return issuer.keys.active[use].key.kid or ""
 
 
 def wit(issuer: Authority, subject: WorkloadIdentifier = SUBJECT, *, now: int = NOW) -> str:
@@ -43,7 +48,7 @@ def test_wit_is_verified_by_the_bundle_of_its_scheme(domain: TrustDomain) -> Non
     unverified = UnverifiedWIT.parse(token.text)
     verified = verify_wit(unverified, issuer.bundles()[domain], now=NOW)
     assert verified.key.same_key(key.public_key)
-    assert dict(unverified.jws.header) == {"alg": "ES256", "typ": "wit+jwt", "kid": issuer.wit_key.kid}
+    assert dict(unverified.jws.header) == {"alg": "ES256", "typ": "wit+jwt", "kid": kid_of(issuer, KeyUse.WIT)}
     assert verified.claims == {
         "sub": f"{domain}/payments",
         "iss": str(domain),
@@ -93,7 +98,7 @@ def test_minispire_wit(scheme: str) -> None:
     issuer, key = authority(scheme), PrivateKey.generate()
     token = issuer.issue_minispire_wit("/bin/x", key.public_key, now=NOW, token_id="f" * 64)
     jws = UnverifiedWIT.parse(token.text).jws
-    assert jws.header == {"alg": "ES256", "typ": "wit+jwt", "kid": issuer.wit_key.kid}
+    assert jws.header == {"alg": "ES256", "typ": "wit+jwt", "kid": kid_of(issuer, KeyUse.WIT)}
     assert jws.claims == {
         "sub": "wimse://example.org/bin/x",
         "iss": "wimse://example.org",
@@ -140,7 +145,10 @@ def test_joserfc_accepts_our_tokens() -> None:
 def test_x509_svid_is_signed_by_the_authority_and_names_the_workload() -> None:
     issuer, key = authority(), PrivateKey.generate()
     issued = issuer.issue_x509_svid(SUBJECT, key.public_key, now=NOW + 100)
-    leaf, ca = x509.load_der_x509_certificate(issued.der), x509.load_der_x509_certificate(issuer.x509_authority)
+    leaf, ca = (
+        x509.load_der_x509_certificate(issued.der),
+        x509.load_der_x509_certificate(issuer.keys.x509_authorities[0]),
+    )
     leaf.verify_directly_issued_by(ca)
     san = leaf.extensions.get_extension_for_oid(ExtensionOID.SUBJECT_ALTERNATIVE_NAME).value
     assert isinstance(san, x509.SubjectAlternativeName)
@@ -155,7 +163,7 @@ def test_x509_svid_lies_within_the_life_of_its_authority() -> None:
     leaf = x509.load_der_x509_certificate(
         issuer.issue_x509_svid(SUBJECT, PrivateKey.generate().public_key, now=NOW - 10).der
     )
-    ca = x509.load_der_x509_certificate(issuer.x509_authority)
+    ca = x509.load_der_x509_certificate(issuer.keys.x509_authorities[0])
     assert leaf.not_valid_before_utc >= ca.not_valid_before_utc
     assert leaf.not_valid_after_utc == ca.not_valid_after_utc
 
@@ -218,20 +226,39 @@ def test_signing_key_of_another_algorithm_or_without_kid_is_refused() -> None:
     """IS-23, SV-01, SV-03: EdDSA is not in the list of WIT-SVID §2.3."""
     good = authority()
 
-    def with_wit_key(key: PrivateKey) -> Authority:
-        return Authority(
-            wit_trust_domain=SPIFFE,
-            wit_key=key,
-            jwt_key=good.jwt_key,
-            x509_key=good.x509_key,
-            x509_authority=good.x509_authority,
-            not_before=NOW,
-            not_after=NOW + 1,
-        )
-
-    for key in (PrivateKey.generate(EDDSA, kid="k"), PrivateKey.generate(), PrivateKey.generate(kid=good.jwt_key.kid)):
+    jwt_kid = kid_of(good, KeyUse.JWT_SVID)
+    for key in (PrivateKey.generate(EDDSA, kid="k"), PrivateKey.generate(), PrivateKey.generate(kid=jwt_kid)):
+        signing = SigningKey(key=key, not_before=NOW, not_after=NOW + 1)
         with pytest.raises(ConfigurationError):
-            with_wit_key(key)
+            replace(good.keys, active={KeyUse.WIT: signing}, wit_keys=(key.public_key,))
+
+
+def test_a_key_that_is_not_published_does_not_sign() -> None:
+    """IS-25."""
+    good, key = authority(), PrivateKey.generate(kid="k")
+    signing = SigningKey(key=key, not_before=NOW, not_after=NOW + 1)
+    with pytest.raises(ConfigurationError, match="not published"):
+        replace(good.keys, active={KeyUse.WIT: signing})
+
+
+def test_a_workload_key_is_bound_to_one_identifier_and_is_none_of_ours() -> None:
+    """WT-35, WC-46: refused for a second subject, in WITs and in certificates; and a signing key of the issuer."""
+    issuer, key = authority(), PrivateKey.generate().public_key
+    issuer.issue_wit(SUBJECT, key, now=NOW, token_id="1")
+    other = SPIFFE.workload("/other")
+    own = issuer.keys.active[KeyUse.JWT_SVID].key.public_key
+    for subject, workload_key in ((other, key), (SUBJECT, own)):
+        with pytest.raises(Refused) as refusal:
+            issuer.issue_wit(subject, workload_key, now=NOW, token_id="2")
+        assert refusal.value.reason is Reason.KEY_MISMATCH
+        with pytest.raises(Refused):
+            issuer.issue_x509_svid(subject, workload_key, now=NOW)
+
+
+def test_an_entry_may_have_its_tokens_live_shorter_and_not_longer() -> None:
+    issuer, key = authority(), PrivateKey.generate().public_key
+    for wanted, given in ((timedelta(seconds=20), 20), (timedelta(hours=20), 300)):
+        assert issuer.issue_wit(SUBJECT, key, now=NOW, token_id="1", lifetime=wanted).expires_at == NOW + given
 
 
 def test_nothing_secret_shows_in_repr() -> None:
@@ -241,7 +268,7 @@ def test_nothing_secret_shows_in_repr() -> None:
     shown = repr(issuer) + repr(token)
     assert token.text not in shown
     assert "PrivateKey" not in shown
-    assert issuer.wit_key.to_jwk()["d"] not in shown
+    assert issuer.keys.active[KeyUse.WIT].key.to_jwk()["d"] not in shown
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -309,7 +310,9 @@ async def test_unusable_wit_is_discarded_and_the_old_one_stays(
     old = scripted.good_svid()
     scripted.svids.put_nowait(pb.WITSVIDResponse(svids=[old]))
     async with scripted.listening(path) as address, WorkloadAPISource(address, settings=QUICK) as source:
-        scripted.issuer._newest_issue = scripted.issuer.not_before = 0  # so that it can make an expired one
+        keys = scripted.issuer.keys  # so that it can make an expired one
+        early = {use: replace(each, not_before=0) for use, each in keys.active.items()}
+        scripted.issuer._newest_issue, scripted.issuer._keys = 0, replace(keys, active=early)
         svid = bad(scripted)
         scripted.svids.put_nowait(pb.WITSVIDResponse(svids=[] if svid is None else [svid]))
         await eventually(lambda: "is discarded" in caplog.text)

@@ -8,18 +8,41 @@ from __future__ import annotations
 
 from wimse.issuer.authority import Authority, IssuedCertificate, IssuedToken
 from wimse.issuer.entries import Entry, Grant, Registrations
+from wimse.issuer.keyset import KeyRecord, KeySet, KeyState, KeyUse
+from wimse.issuer.minting import UpstreamAuthority
+from wimse.issuer.registration import Registration, registered_path
+from wimse.issuer.rotation import RotationSettings
+from wimse.issuer.sealing import EncryptedSealer, KeyEncryptionKey, KeySealer, PlaintextSealer
 from wimse.issuer.selectors import SELECTOR_KINDS, Caller, Selector
 from wimse.issuer.settings import IssuerSettings
+from wimse.issuer.signing import SigningKey, SigningKeys
+from wimse.issuer.store import IssuerState, IssuerStore
 
 __all__ = [
     "SELECTOR_KINDS",
     "Authority",
     "Caller",
+    "EncryptedSealer",
     "Entry",
     "Grant",
     "IssuedCertificate",
     "IssuedToken",
     "IssuerSettings",
+    "IssuerState",
+    "IssuerStore",
+    "KeyEncryptionKey",
+    "KeyRecord",
+    "KeySealer",
+    "KeySet",
+    "KeyState",
+    "KeyUse",
+    "PlaintextSealer",
+    "Registration",
     "Registrations",
+    "RotationSettings",
     "Selector",
+    "SigningKey",
+    "SigningKeys",
+    "UpstreamAuthority",
+    "registered_path",
 ]

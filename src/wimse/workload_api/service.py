@@ -156,7 +156,7 @@ class WorkloadAPIService(_Issuing):
             issued.append(certificate)
             response.svids.add(
                 spiffe_id=str(subject),
-                x509_svid=certificate.der,
+                x509_svid=certificate.chain_der,
                 x509_svid_key=key.to_pkcs8_der(),
                 bundle=self._x509_bundle(),
                 hint=grant.hint,
