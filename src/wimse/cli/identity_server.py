@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from wimse.cli import inputs, output
+from wimse.cli.entries import entry
 from wimse.cli.options import json_option, named_trust_domain_option
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ __all__ = ["identity_server"]
 @click.group()
 def identity_server() -> None:
     """Issue identities to the workloads of this machine."""
+
+
+identity_server.add_command(entry)
 
 
 @identity_server.command()
