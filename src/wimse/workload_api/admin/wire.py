@@ -76,7 +76,7 @@ def error_of(status: Status, message: str | None) -> WimseError:
     """The error that a status and its message tell."""
     code, _, detail = (message or "").partition(": ")
     reason = _REASONS.get(code)
-    if status is Status.UNIMPLEMENTED:
+    if status in (Status.UNIMPLEMENTED, Status.UNKNOWN):  # grpclib makes the second of what it answers for the first
         return ConfigurationError("there is no admin service on this socket; is it the Workload API's?")
     if reason is None:
         return Unavailable(Reason.ISSUER_UNAVAILABLE, f"the admin socket answers {status.name}")
