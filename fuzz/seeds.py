@@ -51,6 +51,14 @@ MAPS = {
     "no-map": '{"keys": []}',
     "upper-case": '{"trust_domains": {"A.example": {"keys": []}}}',
 }
+_ENTRY = '[[entries]]\nentry_id = "a"\npath = "/a"\nselectors = ["unix:uid:1", "unix:path:/bin/a"]\n'
+ENTRIES = {
+    "one": f"prune = true\n{_ENTRY}hint = 'h'\nwit_lifetime_seconds = 60\nfederates_with = ['b.example']\n",
+    "twice": _ENTRY + _ENTRY,
+    "template": '[[entries]]\nentry_id = "t"\npath = "/bin/{exe}/gid/{gid}/pid/{pid}/uid/{uid}"\n',
+    "whole-identity": _ENTRY.replace("/a", "spiffe://example.org/a"),
+    "unknown-field": f"{_ENTRY}spiffe_id = 1\n",
+}
 COMPONENTS = ['"@method";req', '"@query-param";name="a%20b"', "content-type", '"x";key="a"', '"x";sf;bs;tr', "@status"]
 
 
@@ -121,6 +129,8 @@ def of_credentials() -> Iterator[Seed]:
         yield "bundle_map", case["id"], json.dumps(both).encode()
     for name, text in MAPS.items():
         yield "bundle_map", name, text.encode()
+    for name, text in ENTRIES.items():
+        yield "entries_file", name, text.encode()
     for case in cases("rfc9421/keys.json"):
         yield "jwk", case["id"], json.dumps(case["jwk"]).encode()
         yield "key_file", f"{case['id']}-jwk", json.dumps({"keys": [case["jwk"]]}).encode()

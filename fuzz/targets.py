@@ -26,7 +26,7 @@ from wimse.credentials import (
 )
 from wimse.credentials.jws import UnverifiedJWS
 from wimse.credentials.jwt_svid import jwt_svid_trust_domain
-from wimse.errors import Refused
+from wimse.errors import ConfigurationError, Refused
 from wimse.httpsig import (
     CONTENT_DIGEST,
     REPR_DIGEST,
@@ -51,6 +51,7 @@ from wimse.httpsig import (
 from wimse.keys import PrivateKey, b64url_encode, load_keys, parse_json_object
 from wimse.keys.public import PublicKey
 from wimse.profiles import proof_token
+from wimse.workload_api.admin import StoredEntry, difference, parse_entries
 
 __all__ = ["TARGETS", "Target"]
 
@@ -260,6 +261,16 @@ def bundle_map(data: bytes) -> None:
                 written = known.to_jwks()
                 written.pop("spiffe_refresh_hint", None)
                 assert again[each].to_jwks() == written
+
+
+@target
+def entries_file(data: bytes) -> None:
+    """A file of entries: refused with its line, or each entry can be registered and has no difference to itself."""
+    for domain in DOMAINS:
+        with suppress(ConfigurationError):
+            declared = parse_entries(data, domain)
+            stored = [StoredEntry.of(each.registration(domain)) for each in declared.entries]
+            assert not difference(declared.entries, stored, domain, prune=True)
 
 
 @target
