@@ -8,10 +8,9 @@ that is neither yes nor no (`Unavailable`), and its sender signs anew.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from hashlib import sha256
 from itertools import count
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from wimse.credentials import VerifiedWIT
 from wimse.errors import ConfigurationError, Reason, Unavailable, WimseError
@@ -22,8 +21,7 @@ ReplayKey = Callable[[str, VerifiedWIT], bytes]
 """What is claimed for a nonce and its sender: 32 bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimNonce:
+class ClaimNonce(NamedTuple):
     """This nonce is to be claimed. The answer is True for whoever claims it first, else False.
 
     Attributes:

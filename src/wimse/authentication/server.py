@@ -149,7 +149,7 @@ class Authenticator:
         # errors of bundles and of the replay store among them.
         trace = Trace()
         steps = self._explained(request, content, now, trace)
-        return (yield from (steps if self._watch is None else self._watch.over(steps, trace)))
+        return steps if self._watch is None else self._watch.over(steps, trace)
 
     def check_head(self, request: Request) -> None:
         """Refuse what needs no content to be refused, before any is asked for (RFC 9110 §10.1.1).
