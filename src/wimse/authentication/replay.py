@@ -28,7 +28,8 @@ class ClaimNonce(NamedTuple):
         key: what is claimed: a hash, of the nonce alone unless configured otherwise.
         until: seconds since 1970; from then on the message is refused for its age.
         now: seconds since 1970.
-        created: when the message says that it was signed, in seconds since 1970; None for a message that does not say.
+        created: when the message says that it was signed, or else the earliest time at which it may have been accepted,
+            in seconds since 1970; None where nobody knows.
     """
 
     key: bytes
