@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from wimse.cli import inputs, output
+from wimse.cli import identity_server_keys, inputs, output
 from wimse.cli.options import json_option, named_trust_domain_option
 
 if TYPE_CHECKING:
@@ -22,6 +22,10 @@ __all__ = ["identity_server"]
 @click.group()
 def identity_server() -> None:
     """Issue identities to the workloads of this machine."""
+
+
+identity_server.add_command(identity_server_keys.key)
+identity_server.add_command(identity_server_keys.bundle)
 
 
 @identity_server.command()
