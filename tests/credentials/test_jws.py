@@ -5,8 +5,8 @@ import pytest
 from tests.credentials.tokens import ISSUER, encode, jws
 from tests.refusals import refused
 from wimse.credentials import UnverifiedJWS, sign_compact
-from wimse.errors import Reason
-from wimse.keys import PrivateKey, b64url_decode
+from wimse.errors import ConfigurationError, Reason
+from wimse.keys import EDDSA, PrivateKey, b64url_decode
 
 GOOD = jws({"alg": "ES256", "kid": "k", "typ": "t"}, {"a": 1})
 HEADER, PAYLOAD, SIGNATURE = GOOD.split(".")
@@ -165,3 +165,20 @@ def test_what_was_read_cannot_be_changed() -> None:
     read = UnverifiedJWS.parse(GOOD)
     with pytest.raises(TypeError):
         read.claims["a"] = 2  # type: ignore[index]  # that it is read-only is the point
+
+
+def test_an_algorithm_goes_by_any_of_its_names_and_no_other() -> None:
+    """WPTC-03."""
+    key = PrivateKey.generate(EDDSA)
+    names = [sign_compact({}, {}, key, algorithm_name=name) for name in (None, "Ed25519", "EdDSA")]
+    found = [UnverifiedJWS.parse(text).algorithm_name for text in names]
+    assert sorted(set(found)) == ["Ed25519", "EdDSA"]
+    for name in ("", "ES256", "eddsa"):
+        with pytest.raises(ConfigurationError):
+            sign_compact({}, {}, key, algorithm_name=name)
+
+
+def test_what_is_shown_of_a_token_is_not_the_token() -> None:
+    text = sign_compact({}, {"sub": "a"}, ISSUER)
+    shown = repr(UnverifiedJWS.parse(text))
+    assert not any(part in shown for part in text.split("."))

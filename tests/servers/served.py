@@ -9,8 +9,16 @@ import tempfile
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from wimse.authentication import Authenticator, TargetAudience, member_of
-from wimse.credentials import TrustBundle, TrustBundles, TrustDomain, WorkloadCredential, WorkloadSnapshot
+from wimse.authentication import Authenticator, BearerEntrance, BearerPolicy, TargetAudience, exactly, member_of
+from wimse.credentials import (
+    TrustBundle,
+    TrustBundles,
+    TrustDomain,
+    WorkloadCredential,
+    WorkloadIdentifier,
+    WorkloadSnapshot,
+)
+from wimse.errors import Reason, Refused
 from wimse.keys import PrivateKey
 from wimse.servers.asgi import WimseMiddleware
 from wimse.stores import MemoryReplayStore
@@ -31,6 +39,9 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
         await answer(send, 200, json.dumps(CALLS).encode())
         return
     CALLS.append(path)
+    if "wimse.bearer" in scope:
+        await answer(send, 200, f"{scope['wimse.bearer'].identity} {body.decode()}".encode())
+        return
     if path == "/redirect":
         await answer(send, 307, b"", (b"location", unquote_to_bytes(query)))
     elif path == "/gzip":
@@ -69,6 +80,23 @@ async def file_answer(scope: Any, send: Any) -> None:
         await answer(send, 200, b"from a file")
 
 
+TOKENS = {
+    "legacy-token": "spiffe://example.org/legacy",
+    "client-token": "spiffe://example.org/client",
+}
+
+
+async def verify_bearer(token: str) -> WorkloadIdentifier:
+    if token not in TOKENS:
+        raise Refused(Reason.TOKEN_SIGNATURE_INVALID, "the bearer token is not good")
+    return WorkloadIdentifier.parse(TOKENS[token])
+
+
+BEARER = BearerEntrance(
+    policy=BearerPolicy(bearer_callers=exactly("spiffe://example.org/legacy")), verify=verify_bearer
+)
+
+
 def make() -> WimseMiddleware:
     settings = json.loads(os.environ["WIMSE_TEST_SERVER"])
     domain = TrustDomain.parse("spiffe://example.org")
@@ -87,6 +115,7 @@ def make() -> WimseMiddleware:
         max_body_bytes=100_000,
         max_response_bytes=100_000,
         exempt=["/calls"],
+        bearer=BEARER,
     )
 
 

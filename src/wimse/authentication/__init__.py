@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from wimse.authentication.client import ClientAuthenticator
-from wimse.authentication.coexistence import BearerPolicy, Presented, bearer_of
+from wimse.authentication.coexistence import (
+    BearerCaller,
+    BearerEntrance,
+    BearerPolicy,
+    BearerVerifier,
+    Presented,
+    bearer_of,
+)
 from wimse.authentication.events import Decision, Observer, Outcome, Role
 from wimse.authentication.matchers import AnyOf, PathTemplate
 from wimse.authentication.needs import BundleLookup, NeedBundle
@@ -39,7 +46,10 @@ __all__ = [
     "AudienceRule",
     "AuthenticatedWorkload",
     "Authenticator",
+    "BearerCaller",
+    "BearerEntrance",
     "BearerPolicy",
+    "BearerVerifier",
     "BundleLookup",
     "ClaimNonce",
     "ClientAuthenticator",

@@ -13,22 +13,30 @@ The rules, which no setting loosens:
 
 from __future__ import annotations
 
+import re
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
+from inspect import isawaitable
 from typing import Final
 
 from wimse.authentication.result import AuthenticatedWorkload
 from wimse.authentication.rules import Policy
 from wimse.credentials import WIT_FIELD, WorkloadIdentifier
-from wimse.errors import Reason, Refused
+from wimse.errors import ConfigurationError, Reason, Refused
 from wimse.httpsig import Fields, Request
 from wimse.profiles.proof_token import VerifiedRequestProof
 
-__all__ = ["BearerPolicy", "Presented", "bearer_of"]
+__all__ = ["BearerCaller", "BearerEntrance", "BearerPolicy", "BearerVerifier", "Presented", "bearer_of"]
+
+BearerVerifier = Callable[[str], WorkloadIdentifier | Awaitable[WorkloadIdentifier]]
+"""What a service did until now: verify a bearer token, audience and expiry included, and say whose it is."""
 
 # Of any proof: with one of these a request is one that claims to prove something.
 _PROOFS: Final = (WIT_FIELD, "signature", "signature-input", "workload-proof-token")
 _SCHEMES: Final = ("wpt",)
+_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 §2.1
+_CHALLENGE: Final = 'Bearer error="invalid_token"'
 
 
 class Presented(Enum):
@@ -81,6 +89,74 @@ class BearerPolicy:
         """
         if self.bearer_callers(caller) is not True:
             raise Refused(Reason.IDENTITY_NOT_ALLOWED, "this workload has to authenticate with its WIT")
+
+
+@dataclass(frozen=True, slots=True)
+class BearerCaller:
+    """Who came with a bearer token alone. Nobody proved anything: no value of the message is signed, or new.
+
+    It is no `AuthenticatedWorkload`, so that nothing which wants one takes it for one.
+
+    Attributes:
+        identity: whose token it is.
+    """
+
+    identity: WorkloadIdentifier
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BearerEntrance:
+    """The other entrance, for those who have no WIT yet. Servers ask it only when it is handed to them.
+
+    Attributes:
+        policy: who may come through it.
+        verify: says whose a bearer token is, or raises `Refused` or `Unavailable`. It gets the token alone: whatever
+            else the message says is not proven by one.
+    """
+
+    policy: BearerPolicy
+    verify: BearerVerifier
+
+    def __post_init__(self) -> None:
+        given: tuple[object, object] = (self.policy, self.verify)
+        if not isinstance(given[0], BearerPolicy) or not callable(given[1]):
+            raise ConfigurationError("bearer tokens need a BearerPolicy and what verifies them")
+
+    async def authenticate(self, request: Request) -> BearerCaller | None:
+        """Say who sent the request, if it came with a bearer token alone.
+
+        Args:
+            request: the head, as received.
+
+        Returns:
+            None for a request that the WIT's entrance decides.
+
+        Raises:
+            Refused: as `BearerPolicy.choose`; `token_malformed`; what `verify` raises; and `identity_not_allowed` for
+                a caller that has to come with its WIT.
+            Unavailable: what `verify` raises.
+            ConfigurationError: when `verify` gives anything else than an identifier.
+        """
+        if self.policy.choose(request) is Presented.WIT:
+            return None
+        token = request.fields.values("authorization")[0].partition(" ")[2].strip(" ")
+        if not _TOKEN.fullmatch(token):
+            raise _challenged(Refused(Reason.TOKEN_MALFORMED, "the bearer token has characters that none has"))
+        try:
+            verified = self.verify(token)
+            identity = await verified if isawaitable(verified) else verified
+        except Refused as refused:
+            raise _challenged(refused) from None
+        if not isinstance(identity, WorkloadIdentifier):
+            raise ConfigurationError("what verifies bearer tokens has to give a WorkloadIdentifier")
+        self.policy.recheck(identity)
+        return BearerCaller(identity)
+
+
+def _challenged(refused: Refused) -> Refused:
+    if refused.challenge is None and refused.http_status == 400:
+        refused.challenge = _CHALLENGE  # RFC 6750 §3: a token that is refused is answered with it
+    return refused
 
 
 def bearer_of(caller: AuthenticatedWorkload) -> str | None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass
 from inspect import isawaitable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from wimse.authentication.replay import ClaimNonce, ReplayStore, check_since, failed
 from wimse.credentials import TrustBundle, TrustDomain, WorkloadSource
@@ -17,8 +16,7 @@ _AT_ONCE: Final = (bool, TrustBundle)  # what nearly every answer is; `isawaitab
 BundleLookup = Callable[[TrustDomain], TrustBundle | Awaitable[TrustBundle | None] | None]
 
 
-@dataclass(frozen=True, slots=True)
-class NeedBundle:
+class NeedBundle(NamedTuple):
     """The trust bundle of this domain is needed. The answer is a `TrustBundle`, or None when it is not trusted."""
 
     trust_domain: TrustDomain

@@ -60,7 +60,8 @@ class Proven(NamedTuple):
         audience: for whom it is; None where the revision has none and the request names none.
         nonce: what makes it unique.
         expires_at: when it ends, in seconds since 1970, without leeway.
-        created_at: when it was made, as it says, in seconds since 1970; None where it does not say.
+        created_at: when it was made, as it says, or else the earliest time at which it could have been accepted; in
+            seconds since 1970.
     """
 
     proof: Proof
@@ -68,7 +69,7 @@ class Proven(NamedTuple):
     audience: str | None
     nonce: str
     expires_at: int
-    created_at: int | None = None
+    created_at: int
 
 
 class Judge(Protocol):
@@ -241,7 +242,7 @@ class ProofTokenJudge:
         if CONTENT_DIGEST in request.fields:
             check_content_digest(request.fields, content, limits=self._limits)
         proof = verified.proof
-        return Proven(verified, self.name, proof.audience, proof.scoped_id, proof.expires_at)
+        return Proven(verified, self.name, proof.audience, proof.scoped_id, proof.expires_at, proof.earliest_use)
 
     def response_must_be_signed(self, *_: object) -> bool:
         """Never: a proof token cannot ask for it."""

@@ -8,10 +8,9 @@ that is neither yes nor no (`Unavailable`), and its sender signs anew.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from hashlib import sha256
 from itertools import count
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from wimse.credentials import VerifiedWIT
 from wimse.errors import ConfigurationError, Reason, Unavailable, WimseError
@@ -22,15 +21,15 @@ ReplayKey = Callable[[str, VerifiedWIT], bytes]
 """What is claimed for a nonce and its sender: 32 bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimNonce:
+class ClaimNonce(NamedTuple):
     """This nonce is to be claimed. The answer is True for whoever claims it first, else False.
 
     Attributes:
         key: what is claimed: a hash, of the nonce alone unless configured otherwise.
         until: seconds since 1970; from then on the message is refused for its age.
         now: seconds since 1970.
-        created: when the message says that it was signed, in seconds since 1970; None for a message that does not say.
+        created: when the message says that it was signed, or else the earliest time at which it may have been accepted,
+            in seconds since 1970; None where nobody knows.
     """
 
     key: bytes

@@ -33,7 +33,7 @@ from wimse.authentication.proofs import (
     judges_of,
 )
 from wimse.authentication.replay import ClaimNonce, ReplayKey, ReplayStore, nonce_alone
-from wimse.authentication.result import MADE_BY_AUTHENTICATION, AuthenticatedWorkload
+from wimse.authentication.result import AuthenticatedWorkload, authenticated
 from wimse.authentication.rules import AudienceFunction, AudienceRule, ExactAudience, Policy, audience_rule
 from wimse.credentials import (
     TokenSettings,
@@ -48,7 +48,14 @@ from wimse.credentials import (
 )
 from wimse.errors import ConfigurationError, Reason, ReasonClass, Refused
 from wimse.httpsig import DEFAULT_LIMITS, Fields, Flow, Limits, Request, Response, run, run_async
-from wimse.profiles.http_signature import REVISION_07, SignatureSettings, explained, wit_of
+from wimse.profiles.http_signature import (
+    REVISION_07,
+    Revision,
+    SignatureSettings,
+    explained,
+    wish_for_signed_requests,
+    wit_of,
+)
 from wimse.profiles.proof_token import ProofTokenSettings
 
 __all__ = ["Authenticator"]
@@ -103,7 +110,9 @@ class Authenticator:
         self._policy = policy
         self._settings = settings or SignatureSettings()
         self._proof_settings = proof_settings or ProofTokenSettings()
-        self._judges = judges_of(revision, self._settings, limits, self._proof_settings)
+        revisions = tuple(revision) if isinstance(revision, Iterable) else (revision,)
+        self._judges = judges_of(revisions, self._settings, limits, self._proof_settings)
+        self._wished = next((each for each in revisions if isinstance(each, Revision)), None)
         if isinstance(self._audience, ExactAudience):
             check_audiences(self._judges, self._audience.values)
         self._judge_by_name = {each.name: each for each in self._judges}
@@ -140,7 +149,7 @@ class Authenticator:
         # errors of bundles and of the replay store among them.
         trace = Trace()
         steps = self._explained(request, content, now, trace)
-        return (yield from (steps if self._watch is None else self._watch.over(steps, trace)))
+        return steps if self._watch is None else self._watch.over(steps, trace)
 
     def check_head(self, request: Request) -> None:
         """Refuse what needs no content to be refused, before any is asked for (RFC 9110 §10.1.1).
@@ -160,6 +169,26 @@ class Authenticator:
             if self._watch is not None:
                 self._watch.refused_at_once(refused)
             raise
+
+    def wishing(self, response: Response) -> Response:
+        """Say in a refusal how the caller's next requests are wished signed (http-signature §3.4).
+
+        It asks for all that the first revision of http-signature covers. Whoever reads it learns what is configured.
+
+        Args:
+            response: a refusal, whose sender is not known.
+
+        Raises:
+            ConfigurationError: where no revision of http-signature is accepted.
+        """
+        if self._wished is None:
+            raise ConfigurationError("no signature can be wished for, since none is accepted here")
+        return wish_for_signed_requests(response, self._wished)
+
+    @property
+    def accepts_signatures(self) -> bool:
+        """Whether a revision of http-signature is accepted."""
+        return self._wished is not None
 
     def _challenge(self, refused: Refused, request: Request) -> None:
         # wpt-02 §2.1: 401 where it is the credentials that are refused, and all that is refused here is one of them
@@ -190,7 +219,7 @@ class Authenticator:
         trace.identity = wit.identity
         if self._policy(wit.identity) is not True:  # 6
             raise Refused(Reason.IDENTITY_NOT_ALLOWED, "this workload may not call")
-        return AuthenticatedWorkload(wit, proven.proof, proven.revision, _made_by=MADE_BY_AUTHENTICATION)
+        return authenticated(wit, proven.proof, proven.revision)
 
     def _judge_of(self, caller: AuthenticatedWorkload) -> Judge:
         judge = self._judge_by_name.get(caller.revision)

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
-from wimse.errors import Reason, Refused
+from wimse.errors import ConfigurationError, Reason, Refused
 from wimse.keys import (
     ES256,
     ES384,
@@ -51,18 +51,18 @@ class UnverifiedJWS:
     """A token that is well-formed and whose signature nobody has checked.
 
     Attributes:
-        text: the token as it was received.
+        text: the token as it was received; what `repr` shows is neither this nor what could be put together to it.
         header: the JOSE header; `alg` is a string, `kid` and `typ` are strings or absent.
         claims: the payload.
         signing_input: the bytes that are signed.
         signature: the signature's bytes.
     """
 
-    text: str
+    text: str = field(repr=False)
     header: Mapping[str, object]
     claims: Mapping[str, object]
-    signing_input: bytes
-    signature: bytes
+    signing_input: bytes = field(repr=False)
+    signature: bytes = field(repr=False)
 
     @classmethod
     def parse(cls, text: str, what: str = "the token", *, max_bytes: int = MAX_TOKEN_BYTES) -> UnverifiedJWS:
@@ -138,22 +138,29 @@ def _check_header(header: Mapping[str, object], what: str) -> None:
         raise Refused(Reason.TOKEN_TOO_LARGE, f"{what}'s kid is longer than {MAX_KEY_ID_BYTES} bytes")
 
 
-def sign_compact(header: Mapping[str, object], claims: Mapping[str, object], signer: Signer) -> str:
+def sign_compact(
+    header: Mapping[str, object], claims: Mapping[str, object], signer: Signer, *, algorithm_name: str | None = None
+) -> str:
     """Write a compact JWS. `alg` and, where the key has one, `kid` are set from the key.
 
     Args:
         header: other header parameters, such as `typ`.
         claims: the payload.
         signer: the key; there are no tokens that a shared secret signs.
+        algorithm_name: what `alg` says, where the algorithm has several names. Default the first of them.
 
     Returns:
         The token.
 
     Raises:
+        ConfigurationError: for an `algorithm_name` that is none of the key's algorithm.
         Unavailable: `credential_unavailable` when a remote signer's answer does not verify with its public key.
     """
     key = signer.public_key
-    full = {**header, "alg": key.algorithm.jose_name, **({"kid": key.kid} if key.kid is not None else {})}
+    name = key.algorithm.jose_name if algorithm_name is None else algorithm_name
+    if not key.algorithm.has_jose_name(name):
+        raise ConfigurationError("the key's algorithm has no such name")
+    full = {**header, "alg": name, **({"kid": key.kid} if key.kid is not None else {})}
     signing_input = f"{_encode(full)}.{_encode(claims)}"
     return f"{signing_input}.{b64url_encode(sign_with(signer, signing_input.encode('ascii')))}"
 

@@ -15,6 +15,7 @@ from wimse.httpsig import Fields, Limits, Request
 from wimse.profiles.proof_token import VerifiedRequestProof
 
 __all__ = [
+    "BEARER_EXTENSION",
     "EXTENSION",
     "Message",
     "Receive",
@@ -35,6 +36,7 @@ Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 
 EXTENSION: Final = "wimse"
+BEARER_EXTENSION: Final = "wimse.bearer"
 
 _SIGNATURE_FIELDS: Final = (b"signature", b"signature-input")
 # Who calls is said in the scope. Fields that pose as that, or that change what was signed (method and path) after it
@@ -159,7 +161,7 @@ def safe_scope(scope: Scope) -> Scope:
     Names with an underscore go too: gateways of the CGI kind read ``Workload_Identity_Token`` and
     ``Workload-Identity-Token`` as one.
     """
-    safe = {key: value for key, value in scope.items() if key != EXTENSION}
+    safe = {key: value for key, value in scope.items() if key not in (EXTENSION, BEARER_EXTENSION)}
     safe["headers"] = [(name, value) for name, value in scope["headers"] if not _is_posing(name.lower())]
     return safe
 

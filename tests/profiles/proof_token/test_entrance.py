@@ -445,3 +445,26 @@ def test_a_client_of_proofs_takes_no_signed_responses() -> None:
         client(response_revisions=[REVISION_07])
     with pytest.raises(ConfigurationError):
         client(wish_for_signed_response=True)
+
+
+@EACH
+def test_after_a_loss_of_memory_no_proof_is_good_twice(authenticate: Authenticate, revision: ProofRevision) -> None:
+    """RP-04: it says when it was made, so that it is refused by whoever does not remember that time."""
+    request = prove(revision=revision)
+    authenticate(entrance(revision, replay=MemoryReplayStore(since=NOW)), request, CONTENT, NOW)
+    again = entrance(revision, replay=MemoryReplayStore(since=NOW + 1))
+    assert reason_of(authenticate, again, request, CONTENT, NOW + 1) is Reason.REPLAY_STORE_UNAVAILABLE
+
+
+@pytest.mark.parametrize("iat", [None, "x", True, -1, NOW - 1000, NOW + 1000, NOW + 1.5])
+@pytest.mark.parametrize("life", [1, 60, 330])
+def test_a_proof_that_does_not_say_is_as_old_as_it_can_be(authenticate: Authenticate, iat: object, life: int) -> None:
+    """RP-04: whatever may have been accepted before the loss is refused after it, and nothing else."""
+    proof = forge_proof(proof_claims(tth=token_hash(TXN_TOKEN), exp=NOW + life, iat=iat))
+    request = carrying(proof)
+    for later in (1, min(life + 29, 200)):
+        again = entrance(replay=MemoryReplayStore(since=NOW + 1))
+        assert reason_of(authenticate, again, request, CONTENT, NOW + later) is Reason.REPLAY_STORE_UNAVAILABLE
+    earliest = NOW + life - 330  # a second before, everybody refuses it
+    authenticate(entrance(replay=MemoryReplayStore(since=earliest)), request, CONTENT, NOW)
+    assert reason_of(authenticate, entrance(), request, CONTENT, earliest - 1) is Reason.PROOF_LIFETIME

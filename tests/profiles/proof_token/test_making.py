@@ -58,7 +58,7 @@ def test_a_proof_says_what_it_must_and_no_more() -> None:
     """WPTC-01, WPTC-02, WPTC-04, WPTC-05, WPTC-07, WPTC-08, WPTC-40: no private claims."""
     header, claims = decoded(make())
     assert header == {"alg": "ES256", "typ": "wpt+jwt"}
-    assert claims == {"aud": AUDIENCE, "exp": NOW + 60, "jti": TOKEN_ID, "wth": token_hash(CALLER.wit)}
+    assert claims == {"aud": AUDIENCE, "iat": NOW, "exp": NOW + 60, "jti": TOKEN_ID, "wth": token_hash(CALLER.wit)}
 
 
 def test_what_is_beside_it_is_bound() -> None:

@@ -30,7 +30,7 @@ def by_hand(value: str) -> str:
 
 
 def claims_by_hand(credential: WorkloadCredential) -> dict[str, Any]:
-    return {"aud": AUDIENCE, "exp": NOW + 60, "jti": TOKEN_ID, "wth": by_hand(credential.wit)}
+    return {"aud": AUDIENCE, "iat": NOW, "exp": NOW + 60, "jti": TOKEN_ID, "wth": by_hand(credential.wit)}
 
 
 @pytest.mark.parametrize("algorithm", PUBLIC_KEY_ALGORITHMS, ids=name_of)

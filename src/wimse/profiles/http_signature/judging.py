@@ -31,12 +31,12 @@ def wit_of(fields: Fields) -> str:
     Raises:
         Refused: `wit_missing` or `wit_duplicated`.
     """
-    values = fields.values(WIT_FIELD)
-    if not values:
+    value = fields.by_name.get(WIT_FIELD)
+    if value is None:
         raise Refused(Reason.WIT_MISSING, "the message has no Workload-Identity-Token")
-    if len(values) > 1:
+    if WIT_FIELD in fields.repeated:
         raise Refused(Reason.WIT_DUPLICATED, "the message has more than one Workload-Identity-Token")
-    return values[0]
+    return value
 
 
 def has_profile_signature(message: Message, revision: Revision, limits: Limits) -> bool:

@@ -43,6 +43,8 @@ class VerifiedProof:
         audience: for whom it is, without query and fragment; not yet compared with anything.
         token_id: its `jti`; not yet claimed.
         expires_at: its `exp`, in seconds since 1970.
+        earliest_use: the earliest time at which it may have been accepted by anybody, in seconds since 1970: its `iat`,
+            or, without one, when it began to be no more than `max_lifetime` from its end.
         claims: all of its claims. Those that are not named in this package were not looked at.
     """
 
@@ -50,6 +52,7 @@ class VerifiedProof:
     audience: str
     token_id: str
     expires_at: int
+    earliest_use: int
     claims: Mapping[str, object] = field(repr=False)
     # Not kept: what is kept could be handed on, and `dataclasses.replace` would.
     _made_by: InitVar[object] = None
@@ -155,6 +158,7 @@ def _finished(  # noqa: PLR0917 - the arguments of `begin_proof`
         audience,
         token_id,
         expires_at,
+        _earliest(claims, expires_at, now, settings),
         MappingProxyType(dict(claims)),
         _made_by=_MADE_BY_VERIFICATION,
     )
@@ -198,13 +202,23 @@ def _check_times(claims: Mapping[str, object], now: int, settings: ProofTokenSet
     longest = int(settings.max_lifetime.total_seconds())
     if now >= expires_at + leeway:
         raise Refused(Reason.PROOF_EXPIRED, "the proof has expired")
-    # There is no iat to count from: what is left of its life is what it lives at least.
+    # §2 asks for no iat to count from: what is left of its life is what it lives at least.
     if expires_at > now + longest + leeway:
         raise Refused(Reason.PROOF_LIFETIME, f"the proof expires more than {longest} seconds from now")
     not_before = _time(claims, "nbf")  # RFC 7519 §4.1.5: not accepted before, where it is there
     if not_before is not None and now < not_before - leeway:
         raise Refused(Reason.PROOF_NOT_YET_VALID, "the proof's nbf is in the future")
     return expires_at
+
+
+def _earliest(claims: Mapping[str, object], expires_at: int, now: int, settings: ProofTokenSettings) -> int:
+    # Before this it would have been refused for its life, here and in every process with these settings
+    # (docs/decisions/0081). An iat says it better, where there is one; the profile does not ask for it, so one that is
+    # no time, or is not to be believed, is not there.
+    leeway = int(settings.leeway.total_seconds())
+    bound = expires_at - int(settings.max_lifetime.total_seconds()) - leeway
+    issued_at = claims.get("iat")
+    return max(bound, issued_at) if type(issued_at) is int and issued_at <= now + leeway else bound
 
 
 def _time(claims: Mapping[str, object], name: str) -> int | None:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Final
 
 from wimse.credentials import UnverifiedWIT, WorkloadCredential, sign_compact
 from wimse.errors import ConfigurationError, Reason, Refused
-from wimse.keys import PublicKey, Signer
 from wimse.profiles.proof_token.hashes import TokenHashes, token_hash
 from wimse.profiles.proof_token.revision import PROOF_TYPE, ProofRevision
 from wimse.profiles.proof_token.settings import ProofTokenSettings
@@ -59,6 +57,7 @@ def make_proof(
     claims: dict[str, object] = {
         "aud": audience,
         # The proof does not outlive the credential that it proves.
+        "iat": now,  # not asked for, and good for a replay store that has just begun to remember
         "exp": min(now + int(settings.lifetime.total_seconds()), credential.expires_at),
         "jti": token_id,
         "wth": token_hash(credential.wit),
@@ -66,7 +65,7 @@ def make_proof(
         **({} if bound.txn_token is None else {"tth": bound.txn_token}),
         **({"oth": dict(bound.others)} if bound.others else {}),
     }
-    return sign_compact({"typ": PROOF_TYPE}, claims, _named_as_in_wit(credential))
+    return sign_compact({"typ": PROOF_TYPE}, claims, credential.key, algorithm_name=_name_in_wit(credential))
 
 
 def without_query(audience: str) -> str:
@@ -74,30 +73,15 @@ def without_query(audience: str) -> str:
     return audience.partition("#")[0].partition("?")[0]
 
 
-@dataclass(frozen=True, slots=True)
-class _Renamed:
-    """A signer whose algorithm goes by another of its names."""
-
-    signer: Signer
-    public_key: PublicKey
-
-    def sign(self, data: bytes) -> bytes:
-        """Sign `data`."""
-        return self.signer.sign(data)
-
-
-def _named_as_in_wit(credential: WorkloadCredential) -> Signer:
-    # §2: `alg` is the very string of cnf.jwk.alg. Ed25519 is also called EdDSA (RFC 9864), and the writer of tokens
-    # writes the name of the key's algorithm: so it gets one that goes by the WIT's name.
-    key = credential.key.public_key
-    if not key.algorithm.jose_aliases:
-        return credential.key
+def _name_in_wit(credential: WorkloadCredential) -> str | None:
+    # §2: `alg` is the very string of cnf.jwk.alg. Ed25519 is also called EdDSA (RFC 9864).
+    algorithm = credential.key.public_key.algorithm
+    if not algorithm.jose_aliases:
+        return None
     name = confirmed_algorithm(UnverifiedWIT.parse(credential.wit).jws.claims)
-    if name == key.algorithm.jose_name:
-        return credential.key
-    if name is None or not key.algorithm.has_jose_name(name):
+    if name is not None and not algorithm.has_jose_name(name):
         raise Refused(Reason.KEY_MISMATCH, "the WIT's cnf.jwk.alg is not the algorithm of the workload's key")
-    return _Renamed(credential.key, replace(key, algorithm=replace(key.algorithm, jose_name=name)))
+    return name
 
 
 def confirmed_algorithm(claims: Mapping[str, object]) -> str | None:
