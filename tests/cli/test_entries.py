@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.cli.support import ROOT, Outcome, environment, process
-
-SERVER = ROOT / "tests" / "workload_api" / "admin_process.py"
+from tests.cli.support import Outcome, process
+from tests.workload_api.test_admin import process as running_server
 
 
 @pytest.fixture(scope="module")
 def socket() -> Iterator[str]:
-    with tempfile.TemporaryDirectory(prefix="w") as folder:
-        command = [sys.executable, str(SERVER), folder]
-        pipe = subprocess.PIPE
-        with subprocess.Popen(command, stdin=pipe, stdout=pipe, env=environment()) as running:
-            assert running.stdout is not None
-            assert running.stdout.readline() == b"ready\n"
-            yield f"{folder}/admin.sock"
-            running.communicate(timeout=20)
+    with tempfile.TemporaryDirectory(prefix="w") as name, running_server(Path(name)):
+        yield f"{name}/admin.sock"
 
 
 def entry(socket: str, *arguments: str | Path) -> Outcome:

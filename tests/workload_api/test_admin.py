@@ -4,11 +4,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 import stat
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,23 +22,21 @@ from grpclib.client import Channel, UnaryUnaryMethod
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
+from tests.cli.test_identity_server import served
 from tests.workload_api import support
 from tests.workload_api.admin_support import DOMAIN, administered, open_store, spec
 from wimse.errors import ConfigurationError, Reason, Refused, Unavailable
-from wimse.issuer import Registration, Selector
 from wimse.workload_api.admin import (
+    TEMPLATE_PATH,
     AdminClient,
     AdminServer,
     AdminSettings,
     BlockingAdminClient,
     EntrySpec,
-    registrations_of,
 )
 from wimse.workload_api.admin.wire import SERVICE, JSONCodec
 from wimse.workload_api.events import CallRefused, EntryChanged
 from wimse.workload_api.proto import workload_pb2 as pb
-
-SCRIPT = Path(__file__).with_name("admin_process.py")
 
 
 @pytest.fixture
@@ -422,37 +422,15 @@ async def test_no_server_is_one_sentence(folder: Path) -> None:
         BlockingAdminClient("relative")
 
 
-def test_what_has_expired_is_not_served() -> None:
-    def record(name: str, expires_at: int | None) -> Registration:
-        selectors = (Selector.parse("unix:uid:1"),)
-        return Registration(entry_id=name, path=f"/{name}", selectors=selectors, expires_at=expires_at)
-
-    records = [record("a", 100), record("b", 200), record("c", None)]
-    caller = support_caller()
-    served, following = registrations_of(records, now=100)
-    assert ([each.path for each in served.grants(caller)], following) == (["/b", "/c"], 200)
-    served, following = registrations_of(records, now=200)
-    assert ([each.path for each in served.grants(caller)], following) == (["/c"], None)
-    served, _ = registrations_of(records[:2], now=200)
-    with pytest.raises(Refused):
-        served.grants(caller)
-
-
-def support_caller() -> Any:
-    from wimse.issuer import Caller
-
-    return Caller(pid=5, uid=1, gid=1, executable="/usr/bin/x")
-
-
 def test_entries_outlive_the_server_and_reach_workloads_at_once(folder: Path) -> None:
     with process(folder):
         admin = BlockingAdminClient(f"{folder}/admin.sock")
         made = admin.create(spec("me", None, f"unix:uid:{os.geteuid()}"))
-        assert fetch(folder) == ["spiffe://example.com/me"]
+        assert wait_for(folder, ["spiffe://example.com/me"])
     with process(folder):
         assert admin.show("me") == made
         assert [each.entry_id for each in admin.list().entries] == ["me"]
-        assert fetch(folder) == ["spiffe://example.com/me"]
+        assert wait_for(folder, ["spiffe://example.com/me"])
         admin.update(msgspec.structs.replace(made.spec, hint="h"), revision=1)
         admin.delete("me", revision=2)
         with pytest.raises(Refused):
@@ -471,21 +449,39 @@ def fetch(folder: Path) -> list[str]:
     return [each.spiffe_id for each in answers[0].svids]
 
 
-class process:  # noqa: N801 - used as a function
-    """A server as a process, inside `with`."""
+@contextlib.contextmanager
+def process(folder: Path, config: str = "") -> Iterator[subprocess.Popen[bytes]]:
+    """`wimse identity-server run` with a store, as a process."""
+    file = folder / "server.toml"
+    file.write_text(
+        f'socket = "{folder}/api.sock"\nadmin_socket = "{folder}/admin.sock"\naudit_log = "{folder}/audit.log"\n'
+        f'development = true\n{config}[store]\nsqlite = "{folder}/issuer.db"\n[encryption]\nplaintext = true\n'
+    )
+    with served("--config", str(file)) as (running, line):
+        assert line.startswith("ready: ")
+        yield running
+        running.send_signal(signal.SIGTERM)
+        running.communicate(timeout=20)
+    assert running.returncode == 0
 
-    def __init__(self, folder: Path, *more: str) -> None:
-        command = [sys.executable, str(SCRIPT), str(folder), *more]
-        self.running = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
-    def __enter__(self) -> subprocess.Popen[bytes]:
-        assert self.running.stdout is not None
-        assert self.running.stdout.readline() == b"ready\n"
-        return self.running
+def test_a_served_template_is_an_identity_for_everybody(folder: Path) -> None:
+    file = folder / "entries.toml"
+    file.write_text(f'[[entries]]\nentry_id = "any"\npath = "{TEMPLATE_PATH}"\n')
+    name = Path(f"/proc/{os.getpid()}/exe").resolve().name
+    with process(folder, f'entries_file = "{file}"\n'):
+        identity = f"spiffe://example.com/bin/{name}/gid/{os.getegid()}/pid/{os.getpid()}/uid/{os.geteuid()}"
+        assert wait_for(folder, [identity])
+        BlockingAdminClient(f"{folder}/admin.sock").create(spec("me", None, f"unix:uid:{os.geteuid()}"))
+        assert wait_for(folder, ["spiffe://example.com/me"])
 
-    def __exit__(self, *_: object) -> None:
-        try:
-            self.running.communicate(timeout=20)  # closes its stdin
-        finally:
-            self.running.kill()
-        assert self.running.returncode == 0
+
+def wait_for(folder: Path, identities: list[str]) -> bool:
+    """Whether these are what this process gets, before long."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        with contextlib.suppress(grpc.RpcError):
+            if fetch(folder) == identities:
+                return True
+        time.sleep(0.02)
+    return False

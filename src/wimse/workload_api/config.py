@@ -15,7 +15,7 @@ import msgspec
 from wimse.credentials import TrustDomain
 from wimse.errors import ConfigurationError, Refused
 from wimse.issuer import Entry, IssuerSettings, Registrations, Selector
-from wimse.workload_api.address import DEFAULT_SOCKET, EndpointAddress
+from wimse.workload_api.address import DEFAULT_SOCKET, EndpointAddress, check_socket_path
 from wimse.workload_api.config_lines import line_of
 from wimse.workload_api.config_sections import EncryptionConfig, KeysConfig, StoreConfig, UpstreamConfig
 from wimse.workload_api.monitoring import parse_listen_address
@@ -72,6 +72,10 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         keys: how signing keys in the store are replaced.
         upstream: a CA above ours; it needs a store. None for a self-signed one.
         entries: in order of preference.
+        admin_socket: absolute path of the socket over which the entries of the store are managed, such as
+            ``/run/wimse/admin.sock``; empty, the default, for none.
+        entries_file: absolute path of a file of entries that the store is to have, which is watched; empty, the
+            default, for none.
         profiles: which of ``x509``, ``jwt`` and ``wit`` are served. Default all of them.
         mint_wit_svid: whether the call of the Go proof of concept is answered. Default false.
         audit_log: path of the file for issues and refusals; empty, the default, for none.
@@ -94,6 +98,8 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     keys: KeysConfig = KeysConfig()
     upstream: UpstreamConfig | None = None
     entries: tuple[EntryConfig, ...] = ()
+    admin_socket: str = ""
+    entries_file: str = ""
     profiles: tuple[Literal["x509", "jwt", "wit"], ...] = ("x509", "jwt", "wit")
     mint_wit_svid: bool = False
     audit_log: str = ""
@@ -123,6 +129,8 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             ("store", self._check_store),
             ("encryption", self._check_encryption),
             ("upstream", self._check_upstream),
+            ("admin_socket", self._check_admin_socket),
+            ("entries_file", self._check_entries_file),
         )
         for key, check in checks:
             try:
@@ -197,6 +205,21 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         if self.store is None:
             raise ConfigurationError("upstream needs a [store]: without one the CA is self-signed, and new each time")
         self.upstream.check()
+
+    def _check_admin_socket(self) -> None:
+        if not self.admin_socket:
+            return
+        if self.store is None:
+            raise ConfigurationError("admin_socket is for the entries of a store, and there is no [store]")
+        check_socket_path(self.admin_socket)
+        if self.admin_socket == self.socket_path():
+            raise ConfigurationError("admin_socket must not be the socket that workloads use")
+
+    def _check_entries_file(self) -> None:
+        if self.entries_file and self.store is None:
+            raise ConfigurationError("entries_file is for the entries of a store, and there is no [store]")
+        if "\0" in self.entries_file or self.entries_file[:1] not in ("", "/"):
+            raise ConfigurationError("entries_file must be an absolute path")
 
     def monitoring_address(self) -> tuple[str, int] | None:
         """Where to answer those who watch.

@@ -63,6 +63,7 @@ class ServedEntries:
         """
         self._own = tuple(own)
         self._default_identities = default_identities
+        self._template = False
         self._stored: tuple[Registration, ...] = ()
         self._twice: frozenset[str] = frozenset()
 
@@ -88,6 +89,11 @@ class ServedEntries:
         self._stored = living
         return True
 
+    def take_template(self, *, template: bool) -> bool:
+        """Give callers without an entry an identity, beside what the configuration says; give whether that is new."""
+        before, self._template = self._template, template
+        return before != template
+
     def registrations(self) -> Registrations:
         """All of them.
 
@@ -100,7 +106,8 @@ class ServedEntries:
             log.error("%d identities are in the configuration and in the store: that of the file counts", len(twice))
         self._twice = twice
         stored = (each.entry for each in self._stored if each.path not in taken)
-        return Registrations((*self._own, *stored), default_identities=self._default_identities)
+        given = self._default_identities or self._template
+        return Registrations((*self._own, *stored), default_identities=given)
 
 
 class IssuerKeeping:

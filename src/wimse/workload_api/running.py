@@ -48,10 +48,19 @@ class RunningServer:
     Attributes:
         state: what is served.
         keeping: how it follows its store, and how to change something there; None without a store.
+        entries: which are served.
+        observers: who records what happens.
     """
 
     state: ServedState
     keeping: IssuerKeeping | None
+    entries: ServedEntries
+    observers: tuple[Observer, ...]
+
+    def take_template(self, *, template: bool) -> None:
+        """Let callers without an entry have an identity as well, or not any more: for a template entry."""
+        if self.entries.take_template(template=template):
+            self.state.replace_registrations(self.entries.registrations())
 
 
 Beside = Callable[[RunningServer], contextlib.AbstractAsyncContextManager[object]]
@@ -144,7 +153,7 @@ async def serve(
         await stack.enter_async_context(_watched(config, server.state, metrics))
         await stack.enter_async_context(_watchdog())
         for each in beside:
-            await stack.enter_async_context(each(RunningServer(server.state, keeping)))
+            await stack.enter_async_context(each(RunningServer(server.state, keeping, entries, tuple(observers))))
         if reload is not None:
             again = _reloader(server.state, config, entries, audit, reload)
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, again)

@@ -5,13 +5,12 @@ An operator's program::
     async with AdminClient("/run/wimse/admin.sock") as admin:
         await admin.create(EntrySpec(entry_id="payments", path="/payments", selectors=("unix:user:payments",)))
 
-A server has `AdminServer` and `EntriesFile` beside its `IdentityServer`, and serves what `registrations_of` makes of
-the store after each change.
+`serve` runs `managed_entries` beside the Workload API: `AdminServer` and `EntriesFile`, as the configuration says.
 """
 
 from __future__ import annotations
 
-from wimse.workload_api.admin.changes import registrations_of
+from wimse.workload_api.admin.beside import managed_entries
 from wimse.workload_api.admin.client import DEFAULT_ADMIN_SOCKET, AdminClient, BlockingAdminClient, EntryListing
 from wimse.workload_api.admin.difference import Difference, Failure, difference, perform
 from wimse.workload_api.admin.documents import EntrySpec, StoredEntry
@@ -40,8 +39,8 @@ __all__ = [
     "Failure",
     "StoredEntry",
     "difference",
+    "managed_entries",
     "parse_entries",
     "perform",
     "read_entries",
-    "registrations_of",
 ]

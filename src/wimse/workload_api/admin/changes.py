@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 
 from wimse.credentials import TrustDomain
 from wimse.errors import Reason, Refused, WimseError
-from wimse.issuer import IssuerStore, Registration, Registrations
+from wimse.issuer import IssuerStore, Registration
 from wimse.workload_api.admin.documents import EntrySpec, StoredEntry
 from wimse.workload_api.events import EntryChanged, Observer
 
-__all__ = ["EntryChanges", "Who", "registrations_of"]
+__all__ = ["EntryChanges", "Who"]
 
 _Result = TypeVar("_Result")
 
@@ -181,25 +181,3 @@ class EntryChanges:
         self._running.discard(task)
         if not task.cancelled():
             task.exception()  # seen, also when nobody waits any more
-
-
-def registrations_of(
-    records: Sequence[Registration], *, now: int, default_identities: bool = False
-) -> tuple[Registrations, int | None]:
-    """What is served of the entries of a store.
-
-    Args:
-        records: all of them, in the order of their creation.
-        now: seconds since 1970.
-        default_identities: as for `Registrations`: for development.
-
-    Returns:
-        The registrations without what has expired, and when the next of them expires, or None.
-
-    Raises:
-        ConfigurationError: see `Registrations`.
-    """
-    living = [each for each in records if not each.expired(now)]
-    ends = [each.expires_at for each in living if each.expires_at is not None]
-    served = Registrations([each.entry for each in living], default_identities=default_identities)
-    return served, min(ends, default=None)

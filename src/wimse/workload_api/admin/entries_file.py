@@ -190,7 +190,7 @@ class EntriesFile:
 
     @property
     def template(self) -> bool:
-        """Whether callers without an entry have an identity: for `registrations_of`."""
+        """Whether callers without an entry have an identity."""
         return self._good is not None and self._good.template
 
     async def __aenter__(self) -> Self:
