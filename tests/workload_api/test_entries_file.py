@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 
 from tests.workload_api.admin_support import DOMAIN, open_store, spec
 from tests.workload_api.support import eventually
-from wimse.errors import ConfigurationError, Reason
+from wimse.errors import ConfigurationError, Reason, Refused
+from wimse.issuer import Caller
 from wimse.stores.issuer import SQLIssuerStore
+from wimse.workload_api import check_config
 from wimse.workload_api.admin import (
     TEMPLATE_PATH,
     AdminSettings,
@@ -29,6 +31,7 @@ from wimse.workload_api.admin import (
     read_entries,
 )
 from wimse.workload_api.events import EntryChanged, Event
+from wimse.workload_api.keeping import ServedEntries
 
 FAST = AdminSettings(poll_interval=timedelta(seconds=0.02), retry_interval=timedelta(seconds=0.05))
 PAYMENTS = '[[entries]]\nentry_id = "payments"\npath = "/payments"\nselectors = ["unix:uid:1000"]\n'
@@ -252,3 +255,39 @@ def test_the_difference_leads_from_one_to_the_other(before: list[EntrySpec], aft
     kept = difference(after, stored(before), DOMAIN, prune=False)
     assert (kept.delete, kept.unlisted) == ((), found.delete)
     assert normal(kept.applied(there)) == normal({**there, **wanted})
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "detail"),
+    [
+        ('admin_socket = "/run/wimse/admin.sock"\n', 1, "there is no [store]"),
+        ('entries_file = "/etc/wimse/entries.toml"\n', 1, "there is no [store]"),
+        ("admin_socket = 'relative'\n{store}", 1, "absolute"),
+        ("\nentries_file = 'relative'\n{store}", 2, "entries_file must be an absolute path"),
+        pytest.param(
+            "socket = '/run/w.sock'\nadmin_socket = '/run/w.sock'\n{store}",
+            2,
+            "must not be the socket that workloads use",
+            id="IS-32",
+        ),
+    ],
+)
+def test_a_configuration_that_cannot_be_managed_is_refused(folder: Path, text: str, line: int, detail: str) -> None:
+    config = folder / "c.toml"
+    store = 'development = true\n[store]\nsqlite = "/var/lib/wimse/issuer.db"\n[encryption]\nplaintext = true\n'
+    config.write_text(text.replace("{store}", store))
+    (problem,) = check_config(config)
+    assert problem.line == line
+    assert detail in problem.detail
+
+
+async def test_a_created_entry_is_served_with_its_terms_and_ends(store: SQLIssuerStore) -> None:
+    entries = ServedEntries((), default_identities=False)
+    store.create_entry(spec(expires_at=100, wit_lifetime_seconds=60).registration(DOMAIN), now=1)
+    assert entries.take_stored(store.load().entries, now=99)
+    caller = Caller(pid=5, uid=1000, gid=1, executable="/usr/bin/x")
+    (grant,) = entries.registrations().grants(caller)
+    assert (grant.path, grant.terms.wit_lifetime) == ("/payments", timedelta(seconds=60))
+    assert entries.take_stored(store.load().entries, now=100)
+    with pytest.raises(Refused):
+        entries.registrations().grants(caller)

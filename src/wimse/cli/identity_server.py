@@ -165,7 +165,6 @@ def _serve(config: ServerConfig, ready: Any, again: Callable[[], ServerConfig] |
     from wimse.cli.issuer_store import opened_keeper, opened_store
     from wimse.errors import WimseError
     from wimse.workload_api import Beside, harden_process, serve
-    from wimse.workload_api.admin import managed_entries
 
     harden_process()
     beside: list[Beside] = []  # services that run in this process too
@@ -188,6 +187,8 @@ def _serve(config: ServerConfig, ready: Any, again: Callable[[], ServerConfig] |
         with contextlib.ExitStack() as stack:
             keeper = None if config.store is None else stack.enter_context(opened_keeper(config))
             if config.admin_socket or config.entries_file:
+                from wimse.workload_api.admin import managed_entries
+
                 beside.append(managed_entries(config, stack.enter_context(opened_store(config))))
             asyncio.run(serve_until_told())
     except WimseError as error:  # the configuration is sound, so it is this machine that does not permit it
