@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import re
-import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,12 +20,12 @@ from wimse.workload_api.config_lines import line_of
 from wimse.workload_api.config_sections import EncryptionConfig, KeysConfig, StoreConfig, UpstreamConfig
 from wimse.workload_api.monitoring import parse_listen_address
 from wimse.workload_api.settings import ServerSettings
+from wimse.workload_api.toml_documents import decode_toml
 
 __all__ = ["EntryConfig", "Problem", "ServerConfig", "check_config", "load_config"]
 
 MAX_CONFIG_BYTES: Final = 4_194_304
 _LIFETIMES: Final = ("wit_lifetime", "jwt_svid_lifetime", "x509_svid_lifetime")
-_TOML_LINE: Final = re.compile(r"\(at line (\d+), column \d+\)")
 
 
 class EntryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -311,25 +309,8 @@ def _read(path: str | os.PathLike[str]) -> tuple[ServerConfig | None, list[Probl
         raise ConfigurationError("the name of the configuration is not one that a file can have") from None
     if len(data) > MAX_CONFIG_BYTES:
         raise ConfigurationError(f"{os.fspath(path)} is larger than {MAX_CONFIG_BYTES} bytes")
-    try:
-        text = data.decode("utf-8")
-        document = tomllib.loads(text)
-    except UnicodeDecodeError as error:
-        return None, [Problem(data.count(b"\n", 0, error.start) + 1, "this is not UTF-8")]
-    except tomllib.TOMLDecodeError as error:
-        place = _TOML_LINE.search(str(error))
-        return None, [Problem(int(place[1]) if place else 0, f"this is not TOML: {error}")]
-    try:
-        config = msgspec.convert(document, ServerConfig)
-    except msgspec.ValidationError as error:
-        return None, [Problem(line_of(text, _path_in(str(error))), str(error))]
-    return config, [Problem(line_of(text, key), detail) for key, detail in config.problems()]
-
-
-def _path_in(message: str) -> tuple[str | int, ...]:
-    """The place that a message of msgspec ends with, such as ``$.entries[3].path``, and the field that it names."""
-    place = re.search(r" - at `\$(.*)`$", message)
-    parts = re.findall(r"\.([^.\[\]]+)|\[(\d+)\]", place[1]) if place else []
-    unknown = re.match(r"Object contains unknown field `(.*?)`", message)
-    path = tuple(name or int(number) for name, number in parts)
-    return (*path, unknown[1]) if unknown else path
+    config, text, problems = decode_toml(data, ServerConfig)
+    found = [Problem(line, detail) for line, detail in problems]
+    if config is not None:
+        found += [Problem(line_of(text, key), detail) for key, detail in config.problems()]
+    return config, found
