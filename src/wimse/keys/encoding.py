@@ -7,7 +7,6 @@ token two readings, so none of them is used bare.
 
 from __future__ import annotations
 
-import base64
 import binascii
 import json
 import re
@@ -36,7 +35,7 @@ _JSON_STRUCTURE = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', re.DOTALL)
 
 def b64url_encode(data: bytes) -> str:
     """Encode as base64url without padding (RFC 7515 §2)."""
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+    return b2a_base64(data, newline=False).translate(_URL_SAFE).rstrip(b"=").decode("ascii")
 
 
 def b64url_decode(text: str, what: str) -> bytes:
