@@ -21,7 +21,9 @@ import argparse
 import asyncio
 import contextlib
 import json
+import logging
 import multiprocessing
+import os
 import resource
 import statistics
 import subprocess
@@ -84,10 +86,10 @@ def bare_server(path: str, size: int) -> None:
 
 
 @contextlib.contextmanager
-def identity_server(folder: str, *lines: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+def identity_server(folder: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """A server process, and its address."""
     config = Path(folder) / "c.toml"
-    config.write_text("\n".join([f'socket = "unix://{folder}/s"', *lines]))
+    config.write_text(f'socket = "unix://{folder}/s"')
     command = [sys.executable, "-m", "wimse", "identity-server", "run", "--config", str(config)]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     try:
@@ -156,24 +158,28 @@ def floor_us() -> float:
 def compare(seconds: float, rounds: int) -> dict[str, float]:
     """WITs against bare calls, in turn."""
     found: dict[str, list[float]] = {WIT: [], UNARY: [], STREAM: []}
-    unlimited = "max_calls_per_second_per_user = 1000000"
-    with tempfile.TemporaryDirectory() as folder, identity_server(folder, *_known(unlimited)) as (server, address):
+    context, (mine, theirs) = multiprocessing.get_context("spawn"), multiprocessing.Pipe()
+    with tempfile.TemporaryDirectory() as folder:
+        server = context.Process(target=own_server, args=(f"{folder}/s", 0, theirs))
+        server.start()
+        mine.recv()
 
         async def one() -> int:
-            async with WorkloadAPIClient(address) as client:
+            async with WorkloadAPIClient(f"unix://{folder}/s") as client:
                 return len((await anext(client.watch_wit_svids())).SerializeToString())
 
         size = asyncio.run(one())
-        bare = multiprocessing.get_context("spawn").Process(target=bare_server, args=(f"{folder}/b", size))
+        bare = context.Process(target=bare_server, args=(f"{folder}/b", size))
         bare.start()
         while not Path(f"{folder}/b").exists():
             time.sleep(0.05)
         for _ in range(rounds):
-            found[WIT].append(throughput(f"{folder}/s", server.pid, seconds, WIT))
+            found[WIT].append(throughput(f"{folder}/s", server.pid or 0, seconds, WIT))
             found[UNARY].append(throughput(f"{folder}/b", bare.pid or 0, seconds, UNARY))
             found[STREAM].append(throughput(f"{folder}/b", bare.pid or 0, seconds, STREAM))
-        bare.terminate()
-        bare.join()
+        for each in (bare, server):
+            each.terminate()
+            each.join()
     return {
         "wits_per_core_second": statistics.median(found[WIT]),
         "bare_unary_per_core_second": statistics.median(found[UNARY]),
@@ -184,16 +190,21 @@ def compare(seconds: float, rounds: int) -> dict[str, float]:
     }
 
 
-def stream_server(path: str, number: int, pipe: Any) -> None:
-    """Serve with limits for so many streams; new keys for each word that comes."""
+def own_server(path: str, number: int, pipe: Any) -> None:
+    """Serve with limits for so many streams, and none of calls in a second; new keys for each word that comes."""
     _raise_files()
+    handler = logging.StreamHandler(Path(os.devnull).open("w"))  # noqa: SIM115 - written as the command line does
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.getLogger("wimse").addHandler(handler)
+    logging.getLogger("wimse").setLevel(logging.INFO)
     limits = ServerSettings(
         max_connections=number + 64,
         max_connections_per_user=number + 64,
         max_streams=number + 64,
         max_streams_per_user=number + 64,
-        max_streams_per_process=number,
-        max_calls_per_second_per_user=number + 64,
+        max_streams_per_process=number + 64,
+        max_calls_per_second_per_user=1_000_000,
+        max_control_frames_per_second=1_000_000,
     )
 
     async def run() -> None:
@@ -253,7 +264,7 @@ def open_streams(number: int, each: int) -> dict[str, float]:
     context, (mine, theirs) = multiprocessing.get_context("spawn"), multiprocessing.Pipe()
     share = -(-number // HOLDERS)
     with tempfile.TemporaryDirectory() as folder:
-        server = context.Process(target=stream_server, args=(f"{folder}/s", share * HOLDERS, theirs), daemon=True)
+        server = context.Process(target=own_server, args=(f"{folder}/s", share * HOLDERS, theirs), daemon=True)
         server.start()
         mine.recv()
         idle, began, holders = memory_mb(server.pid or 0), time.monotonic(), []
@@ -283,12 +294,6 @@ def open_streams(number: int, each: int) -> dict[str, float]:
 def _raise_files() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _known(*lines: str) -> list[str]:
-    from wimse.workload_api import ServerConfig  # noqa: PLC0415
-
-    return [line for line in lines if line.split(" ")[0] in ServerConfig.__struct_fields__]
 
 
 def start() -> dict[str, float]:
