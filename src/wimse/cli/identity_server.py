@@ -25,9 +25,9 @@ def identity_server() -> None:
     """Issue identities to the workloads of this machine."""
 
 
-identity_server.add_command(entry)
 identity_server.add_command(identity_server_keys.key)
 identity_server.add_command(identity_server_keys.bundle)
+identity_server.add_command(entry)
 
 
 @identity_server.command()
