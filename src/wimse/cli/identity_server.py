@@ -160,16 +160,16 @@ def _serve(config: ServerConfig, ready: Any, again: Callable[[], ServerConfig] |
     import contextlib
     import signal
 
+    from wimse.cli.federation import federation_services
     from wimse.cli.issuer_store import opened_keeper
     from wimse.errors import WimseError
-    from wimse.workload_api import Beside, harden_process, serve
+    from wimse.workload_api import harden_process, serve
 
     harden_process()
-    beside: list[Beside] = []  # services that run in this process too
 
     async def serve_until_told() -> None:
         serving = asyncio.ensure_future(
-            serve(config, ready=ready, reload=_reading(again), keeper=keeper, beside=beside)
+            serve(config, ready=ready, reload=_reading(again), keeper=keeper, beside=federation_services(config))
         )
         told = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):

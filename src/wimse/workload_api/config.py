@@ -18,6 +18,7 @@ from wimse.credentials import TrustDomain
 from wimse.errors import ConfigurationError, Refused
 from wimse.issuer import Entry, IssuerSettings, Registrations, Selector
 from wimse.workload_api.address import DEFAULT_SOCKET, EndpointAddress
+from wimse.workload_api.config_federation import BundleEndpointConfig, FederationConfig
 from wimse.workload_api.config_lines import line_of
 from wimse.workload_api.config_sections import EncryptionConfig, KeysConfig, StoreConfig, UpstreamConfig
 from wimse.workload_api.monitoring import parse_listen_address
@@ -73,6 +74,8 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         encryption: of the signing keys in the store; a store needs it.
         keys: how signing keys in the store are replaced.
         upstream: a CA above ours; it needs a store. None for a self-signed one.
+        bundle_endpoint: where our bundle is published; None for nowhere.
+        federation: where the bundles of other trust domains are fetched, by their names.
         entries: in order of preference.
         profiles: which of ``x509``, ``jwt`` and ``wit`` are served. Default all of them.
         mint_wit_svid: whether the call of the Go proof of concept is answered. Default false.
@@ -95,6 +98,8 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     encryption: EncryptionConfig | None = None
     keys: KeysConfig = KeysConfig()
     upstream: UpstreamConfig | None = None
+    bundle_endpoint: BundleEndpointConfig | None = None
+    federation: dict[str, FederationConfig] = {}
     entries: tuple[EntryConfig, ...] = ()
     profiles: tuple[Literal["x509", "jwt", "wit"], ...] = ("x509", "jwt", "wit")
     mint_wit_svid: bool = False
@@ -125,6 +130,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             ("store", self._check_store),
             ("encryption", self._check_encryption),
             ("upstream", self._check_upstream),
+            ("bundle_endpoint", self._check_bundle_endpoint),
         )
         for key, check in checks:
             try:
@@ -132,6 +138,11 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             except ConfigurationError as error:
                 yield (key,), error.detail
         yield from ((("keys", name), detail) for name, detail in self.keys.problems())
+        for name, each in self.federation.items():
+            try:
+                each.check(name, self.trust_domain)
+            except ConfigurationError as error:
+                yield ("federation", name), error.detail
         yield from self._entry_problems()
 
     def _entry_problems(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
@@ -199,6 +210,13 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         if self.store is None:
             raise ConfigurationError("upstream needs a [store]: without one the CA is self-signed, and new each time")
         self.upstream.check()
+
+    def _check_bundle_endpoint(self) -> None:
+        if self.bundle_endpoint is None:
+            return
+        self.bundle_endpoint.check()
+        if any(each.path == self.bundle_endpoint.identity for each in self.entries):
+            raise ConfigurationError("bundle_endpoint.identity is that of the server, and of no entry")
 
     def monitoring_address(self) -> tuple[str, int] | None:
         """Where to answer those who watch.
