@@ -19,7 +19,7 @@ import pytest
 
 from tests.cli.support import Outcome, process
 from tests.drills.stored import NAME, configured, identity_server
-from wimse.cli.issuer_store import opened_keeper
+from wimse.cli.issuer_store import opened_keeper, opened_store
 from wimse.credentials import TrustBundle, TrustDomain, UnverifiedWIT
 from wimse.workload_api import KeysConfig, WorkloadAPISource, check_config, load_config
 
@@ -115,6 +115,11 @@ async def test_restart_signs_with_the_same_keys(config: Path) -> None:
 
 
 def test_keys_that_are_not_there(config: Path, folder: Path) -> None:
+    missing = told("key", "list", config=config)
+    assert (missing.status, "the first start" in missing.document["error"]) == (1, True)
+    assert not (folder / "issuer.db").exists()
+    with opened_store(load_config(config), make=True):
+        pass
     unknown = told("key", "revoke", "nope", config=config)
     assert (unknown.status, unknown.document["reason"]) == (1, "key_unknown")
     assert told("key", "rotate", "wit", config=config).status == 1  # no server has run yet
