@@ -17,6 +17,7 @@ from tests.workload_api.support import serving
 from wimse.cli.demo.certificate import write_certificate
 from wimse.credentials import TrustDomain
 from wimse.issuer import Authority
+from wimse.workload_api import check_config
 
 PAGES = Path(__file__).resolve().parent.parent / "docs" / "identity-server"
 DOMAIN = TrustDomain("spiffe", "example.com")
@@ -40,6 +41,12 @@ async def test_examples_of_the_page_on_clients(tmp_path: Path, monkeypatch: pyte
     exec(files.replace("/run/orders/identity", str(folder)), names)
     async with names["keeper"] as keeper:
         assert keeper.bundles()[DOMAIN].wit_keys
+
+
+def test_configuration_of_the_page_on_federation_is_sound(tmp_path: Path) -> None:
+    (block,) = re.findall(r"```toml\n(.*?)```", (PAGES / "federation.md").read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "c.toml").write_text(block)
+    assert check_config(tmp_path / "c.toml") == ()
 
 
 async def test_example_of_the_page_on_federation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

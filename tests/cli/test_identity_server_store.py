@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import signal
 import sqlite3
 import time
@@ -18,9 +19,9 @@ import pytest
 
 from tests.cli.support import Outcome, process
 from tests.drills.stored import NAME, configured, identity_server
-from wimse.cli.issuer_store import opened_keeper
+from wimse.cli.issuer_store import opened_keeper, opened_store
 from wimse.credentials import TrustBundle, TrustDomain, UnverifiedWIT
-from wimse.workload_api import WorkloadAPISource, load_config
+from wimse.workload_api import KeysConfig, WorkloadAPISource, check_config, load_config
 
 DOMAIN = TrustDomain("spiffe", NAME)
 PATIENCE = 15.0
@@ -114,6 +115,11 @@ async def test_restart_signs_with_the_same_keys(config: Path) -> None:
 
 
 def test_keys_that_are_not_there(config: Path, folder: Path) -> None:
+    missing = told("key", "list", config=config)
+    assert (missing.status, "the first start" in missing.document["error"]) == (1, True)
+    assert not (folder / "issuer.db").exists()
+    with opened_store(load_config(config), make=True):
+        pass
     unknown = told("key", "revoke", "nope", config=config)
     assert (unknown.status, unknown.document["reason"]) == (1, "key_unknown")
     assert told("key", "rotate", "wit", config=config).status == 1  # no server has run yet
@@ -178,3 +184,15 @@ def test_database_that_is_away_is_a_sentence_without_its_url(folder: Path, monke
     monkeypatch.delenv("WIMSE_DATABASE")
     unset = process("identity-server", "run", "--config", str(config))
     assert (unset.status, "is not set" in unset.stderr) == (1, True)
+
+
+def test_configurations_of_the_page_on_production_are_sound(folder: Path) -> None:
+    page = Path(__file__).parents[2] / "docs" / "identity-server" / "from-development-to-production.md"
+    first, previous, several, upstream = re.findall(r"^```toml\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    whole = first.replace('credential = "wimse-kek"', previous.replace("[encryption]\n", ""))
+    path = folder / "page.toml"
+    for text in (first, whole, f"{previous}{several}", f"{first}{upstream}"):
+        path.write_text(text)
+        assert check_config(path) == ()
+    defaults = load_config(path).keys
+    assert defaults == KeysConfig()

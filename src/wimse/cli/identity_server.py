@@ -162,12 +162,12 @@ def _serve(config: ServerConfig, ready: Any, again: Callable[[], ServerConfig] |
     import contextlib
     import signal
 
+    from wimse.cli.federation import federation_services
     from wimse.cli.issuer_store import opened_keeper, opened_store
     from wimse.errors import WimseError
-    from wimse.workload_api import Beside, harden_process, serve
+    from wimse.workload_api import harden_process, serve
 
     harden_process()
-    beside: list[Beside] = []  # services that run in this process too
 
     async def serve_until_told() -> None:
         serving = asyncio.ensure_future(
@@ -186,6 +186,7 @@ def _serve(config: ServerConfig, ready: Any, again: Callable[[], ServerConfig] |
     try:
         with contextlib.ExitStack() as stack:
             keeper = None if config.store is None else stack.enter_context(opened_keeper(config))
+            beside = list(federation_services(config))  # services that run in this process too
             if config.admin_socket or config.entries_file:
                 from wimse.workload_api.admin import managed_entries
 

@@ -22,8 +22,12 @@ _MAX_FILE_BYTES = 65_536
 
 
 @contextlib.contextmanager
-def opened_store(config: ServerConfig) -> Iterator[SQLIssuerStore]:
+def opened_store(config: ServerConfig, *, make: bool = False) -> Iterator[SQLIssuerStore]:
     """Open the store that `config` names, for the `with`.
+
+    Args:
+        config: of the server.
+        make: whether a SQLite file that is not there is made: by the server, whose file it then is.
 
     Raises:
         ConfigurationError: when it names none, or it cannot be used as it is.
@@ -40,6 +44,8 @@ def opened_store(config: ServerConfig) -> Iterator[SQLIssuerStore]:
         store = SQLIssuerStore.postgresql(url, config.trust_domain, now=now, issuer=issuer)
     else:
         path = section.sqlite_path(os.environ.get("STATE_DIRECTORY", ""))
+        if not (make or path.exists()):
+            raise ConfigurationError(f"there is no database {path} yet: the first start of the server makes it")
         store = SQLIssuerStore.sqlite(path, config.trust_domain, now=now, issuer=issuer)
     try:
         yield store
@@ -53,7 +59,7 @@ def opened_keeper(config: ServerConfig) -> Iterator[KeyKeeper]:
     from wimse.stores.issuer import KeyKeeper
 
     sealer, upstream = _sealer(config), _upstream(config)
-    with opened_store(config) as store:
+    with opened_store(config, make=True) as store:
         yield KeyKeeper(
             store,
             sealer,

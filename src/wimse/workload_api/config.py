@@ -16,6 +16,7 @@ from wimse.credentials import TrustDomain
 from wimse.errors import ConfigurationError, Refused
 from wimse.issuer import Entry, IssuerSettings, Registrations, Selector
 from wimse.workload_api.address import DEFAULT_SOCKET, EndpointAddress, check_socket_path
+from wimse.workload_api.config_federation import BundleEndpointConfig, FederationConfig
 from wimse.workload_api.config_lines import line_of
 from wimse.workload_api.config_sections import EncryptionConfig, KeysConfig, StoreConfig, UpstreamConfig
 from wimse.workload_api.monitoring import parse_listen_address
@@ -71,6 +72,8 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         encryption: of the signing keys in the store; a store needs it.
         keys: how signing keys in the store are replaced.
         upstream: a CA above ours; it needs a store. None for a self-signed one.
+        bundle_endpoint: where our bundle is published; None for nowhere.
+        federation: where the bundles of other trust domains are fetched, by their names.
         entries: in order of preference.
         admin_socket: absolute path of the socket over which the entries of the store are managed, such as
             ``/run/wimse/admin.sock``; empty, the default, for none.
@@ -97,6 +100,8 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     encryption: EncryptionConfig | None = None
     keys: KeysConfig = KeysConfig()
     upstream: UpstreamConfig | None = None
+    bundle_endpoint: BundleEndpointConfig | None = None
+    federation: dict[str, FederationConfig] = {}
     entries: tuple[EntryConfig, ...] = ()
     admin_socket: str = ""
     entries_file: str = ""
@@ -131,6 +136,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             ("upstream", self._check_upstream),
             ("admin_socket", self._check_admin_socket),
             ("entries_file", self._check_entries_file),
+            ("bundle_endpoint", self._check_bundle_endpoint),
         )
         for key, check in checks:
             try:
@@ -138,6 +144,11 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             except ConfigurationError as error:
                 yield (key,), error.detail
         yield from ((("keys", name), detail) for name, detail in self.keys.problems())
+        for name, each in self.federation.items():
+            try:
+                each.check(name, self.trust_domain)
+            except ConfigurationError as error:
+                yield ("federation", name), error.detail
         yield from self._entry_problems()
 
     def _entry_problems(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
@@ -220,6 +231,13 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             raise ConfigurationError("entries_file is for the entries of a store, and there is no [store]")
         if "\0" in self.entries_file or self.entries_file[:1] not in ("", "/"):
             raise ConfigurationError("entries_file must be an absolute path")
+
+    def _check_bundle_endpoint(self) -> None:
+        if self.bundle_endpoint is None:
+            return
+        self.bundle_endpoint.check()
+        if any(each.path == self.bundle_endpoint.identity for each in self.entries):
+            raise ConfigurationError("bundle_endpoint.identity is that of the server, and of no entry")
 
     def monitoring_address(self) -> tuple[str, int] | None:
         """Where to answer those who watch.
