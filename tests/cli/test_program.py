@@ -96,7 +96,7 @@ def test_help_imports_no_room_and_nothing_slow() -> None:
 
 def test_wit_inspect_imports_neither_messages_nor_servers() -> None:
     modules = imported_by("wit", "inspect", "e30.e30.e30")
-    slow = {"rich", "grpclib", "msgspec", "asyncio", "httpx2", "starlette", "http_sf"}
+    slow = {"rich", "grpclib", "asyncio", "httpx2", "starlette", "http_sf"}
     assert not slow & {each.partition(".")[0] for each in modules}
 
 

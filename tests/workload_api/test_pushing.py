@@ -112,7 +112,8 @@ async def test_new_keys_are_pushed_and_what_a_withdrawn_key_signed_is_made_again
 async def test_key_that_is_only_published_does_not_renew_wits_unless_it_is_said(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    issuer, prepared = authority(), authority().wit_key.public_key
+    issuer = authority()
+    (prepared,) = authority().keys.wit_keys
     server = IdentityServer(issuer, entries("/a", selector=ME), SLOW)
     own = issuer.bundles()[issuer.spiffe_trust_domain]
     published = TrustBundles(dataclasses.replace(own, wit_keys=(*own.wit_keys, prepared)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import gc
 import json
 import os
@@ -34,7 +35,7 @@ from wimse.credentials import (
 )
 from wimse.credentials.x509_verification import CertificatePurpose
 from wimse.errors import ConfigurationError, Reason, Refused, Unavailable, WimseError
-from wimse.issuer import Registrations
+from wimse.issuer import Authority, Registrations
 from wimse.keys import PrivateKey
 from wimse.workload_api import (
     BlockingWorkloadAPIJWTSource,
@@ -517,8 +518,9 @@ async def test_unusable_jwt_is_discarded(path: Path, spoil: str) -> None:
                 request = pb.JWTSVIDRequest(audience=["elsewhere"])
             response: pb.JWTSVIDResponse = await good(request)
             if spoil == "expired":
-                old = authority()
-                old.not_before = 0
+                keys = authority().keys
+                early = {use: dataclasses.replace(each, not_before=0) for use, each in keys.active.items()}
+                old = Authority(SPIFFE, dataclasses.replace(keys, active=early))
                 token = old.issue_jwt_svid(SPIFFE.workload("/a"), ["a"], now=int(time.time()) - 600)
                 response.svids[0].svid = token.text
             changes = {"empty": ("svid", ""), "sub": ("spiffe_id", f"{SPIFFE}/b"), "garbage": ("svid", "x")}

@@ -8,7 +8,7 @@ from functools import partial
 from wimse.authentication.events import Observer, Role, Trace, watch
 from wimse.authentication.needs import BundleLookup, answer_with, answer_with_async, bundle_lookup, require
 from wimse.authentication.proofs import AnyRevision, first_that_fits, warn_of
-from wimse.authentication.result import MADE_BY_AUTHENTICATION, AuthenticatedWorkload
+from wimse.authentication.result import AuthenticatedWorkload, authenticated
 from wimse.authentication.rules import PeerRule
 from wimse.authentication.server import verified_wit
 from wimse.credentials import TokenSettings, VerifiedWIT, VerifiedWITCache, WorkloadSource
@@ -217,7 +217,7 @@ class ClientAuthenticator:
         trace.identity = wit.identity
         if self._server(sent.request, wit.identity) is not True:
             raise Refused(Reason.IDENTITY_UNEXPECTED, "another workload answered than the one that was called")
-        return AuthenticatedWorkload(wit, signature, revision.name, _made_by=MADE_BY_AUTHENTICATION)
+        return authenticated(wit, signature, revision.name)
 
     def _begin(
         self, response: Response, wit: VerifiedWIT, sent: SignedRequest, now: int, revision: Revision

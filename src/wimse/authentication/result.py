@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import InitVar, dataclass
-from typing import Final
+from dataclasses import dataclass
 
 from wimse.authentication.proofs import Proof
 from wimse.credentials import VerifiedWIT, WorkloadIdentifier
@@ -14,10 +13,8 @@ from wimse.profiles.proof_token import VerifiedRequestProof
 
 __all__ = ["AuthenticatedWorkload"]
 
-MADE_BY_AUTHENTICATION: Final = object()
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class AuthenticatedWorkload:
     """Who sent a message, after everything was verified. Only `authentication` makes one.
 
@@ -30,12 +27,14 @@ class AuthenticatedWorkload:
     wit: VerifiedWIT
     proof: Proof
     revision: str
-    # Not kept: what is kept could be handed on, and `dataclasses.replace` would.
-    _made_by: InitVar[object] = None
 
-    def __post_init__(self, _made_by: object) -> None:
-        if _made_by is not MADE_BY_AUTHENTICATION:
-            raise TypeError("an AuthenticatedWorkload is made by authentication only")
+    def __init__(self, *_: object, **__: object) -> None:
+        """Refuse: neither a caller nor `dataclasses.replace` makes one.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError("an AuthenticatedWorkload is made by authentication only")
 
     @property
     def identity(self) -> WorkloadIdentifier:
@@ -69,3 +68,12 @@ class AuthenticatedWorkload:
             return self.proof.proof.token_id
         nonce = self.proof.parameters.get("nonce")
         return nonce if isinstance(nonce, str) else None
+
+
+def authenticated(wit: VerifiedWIT, proof: Proof, revision: str) -> AuthenticatedWorkload:
+    """Make the result, after everything was verified. For this room only."""
+    made, put = object.__new__(AuthenticatedWorkload), object.__setattr__
+    put(made, "wit", wit)
+    put(made, "proof", proof)
+    put(made, "revision", revision)
+    return made

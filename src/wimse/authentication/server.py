@@ -33,7 +33,7 @@ from wimse.authentication.proofs import (
     judges_of,
 )
 from wimse.authentication.replay import ClaimNonce, ReplayKey, ReplayStore, nonce_alone
-from wimse.authentication.result import MADE_BY_AUTHENTICATION, AuthenticatedWorkload
+from wimse.authentication.result import AuthenticatedWorkload, authenticated
 from wimse.authentication.rules import AudienceFunction, AudienceRule, ExactAudience, Policy, audience_rule
 from wimse.credentials import (
     TokenSettings,
@@ -219,7 +219,7 @@ class Authenticator:
         trace.identity = wit.identity
         if self._policy(wit.identity) is not True:  # 6
             raise Refused(Reason.IDENTITY_NOT_ALLOWED, "this workload may not call")
-        return AuthenticatedWorkload(wit, proven.proof, proven.revision, _made_by=MADE_BY_AUTHENTICATION)
+        return authenticated(wit, proven.proof, proven.revision)
 
     def _judge_of(self, caller: AuthenticatedWorkload) -> Judge:
         judge = self._judge_by_name.get(caller.revision)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from wimse.cli import inputs, output
+from wimse.cli import identity_server_keys, inputs, output
+from wimse.cli.entries import entry
 from wimse.cli.options import json_option, named_trust_domain_option
 
 if TYPE_CHECKING:
@@ -22,6 +23,11 @@ __all__ = ["identity_server"]
 @click.group()
 def identity_server() -> None:
     """Issue identities to the workloads of this machine."""
+
+
+identity_server.add_command(identity_server_keys.key)
+identity_server.add_command(identity_server_keys.bundle)
+identity_server.add_command(entry)
 
 
 @identity_server.command()
@@ -39,8 +45,8 @@ def run(
 ) -> None:
     """Serve the SPIFFE Workload API on a Unix socket until SIGINT or SIGTERM.
 
-    One line on stdout says when it is ready; with --json it is a document. Logs go to stderr. Signing keys are new at
-    each start and are kept in memory only.
+    One line on stdout says when it is ready; with --json it is a document. Logs go to stderr. Signing keys are kept and
+    replaced in the [store] of the configuration. Without one they are new at each start, and in memory only.
 
     \b
     Example:
@@ -156,13 +162,17 @@ def _serve(config: ServerConfig, ready: Any, again: Callable[[], ServerConfig] |
     import contextlib
     import signal
 
-    from wimse.errors import ConfigurationError
-    from wimse.workload_api import harden_process, serve
+    from wimse.cli.issuer_store import opened_keeper
+    from wimse.errors import WimseError
+    from wimse.workload_api import Beside, harden_process, serve
 
     harden_process()
+    beside: list[Beside] = []  # services that run in this process too
 
     async def serve_until_told() -> None:
-        serving = asyncio.ensure_future(serve(config, ready=ready, reload=_reading(again)))
+        serving = asyncio.ensure_future(
+            serve(config, ready=ready, reload=_reading(again), keeper=keeper, beside=beside)
+        )
         told = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, told.set)  # a second one changes nothing
@@ -174,8 +184,9 @@ def _serve(config: ServerConfig, ready: Any, again: Callable[[], ServerConfig] |
             await serving
 
     try:
-        asyncio.run(serve_until_told())
-    except ConfigurationError as error:  # the configuration is sound, so it is this machine that does not permit it
+        with contextlib.nullcontext() if config.store is None else opened_keeper(config) as keeper:
+            asyncio.run(serve_until_told())
+    except WimseError as error:  # the configuration is sound, so it is this machine that does not permit it
         raise output.Failed(error.detail, error) from None
 
 

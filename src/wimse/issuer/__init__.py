@@ -7,7 +7,7 @@ This room does no I/O: the time, token identifiers and the caller come in as arg
 from __future__ import annotations
 
 from wimse.issuer.authority import Authority, IssuedCertificate, IssuedToken
-from wimse.issuer.entries import Entry, Grant, Registrations
+from wimse.issuer.entries import Entry, Grant, IssueTerms, Registrations
 from wimse.issuer.keyset import KeyRecord, KeySet, KeyState, KeyUse
 from wimse.issuer.minting import UpstreamAuthority
 from wimse.issuer.registration import Registration, registered_path
@@ -25,6 +25,7 @@ __all__ = [
     "EncryptedSealer",
     "Entry",
     "Grant",
+    "IssueTerms",
     "IssuedCertificate",
     "IssuedToken",
     "IssuerSettings",

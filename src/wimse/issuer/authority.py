@@ -314,8 +314,30 @@ class Authority:
         if not subject.member_of(trust_domain):
             raise Refused(Reason.IDENTITY_NOT_ALLOWED, "the subject is not a member of this trust domain")
 
+    def check(self, *, now: int) -> None:
+        """Check that everything could be signed now, without signing anything: for a health check.
+
+        Raises:
+            Unavailable: `issuer_unavailable`, with why.
+        """
+        for use in KeyUse:
+            if self._able(use, now).not_after <= now:
+                raise Unavailable(Reason.ISSUER_UNAVAILABLE, "the signing keys have expired")
+
     def _signing(self, use: KeyUse, now: int, most: timedelta, wanted: timedelta | None) -> tuple[SigningKey, int]:
         """The key that signs now, and when what it signs ends."""
+        signing = self._able(use, now)
+        lifetime = _seconds(most if wanted is None else min(most, wanted))
+        if signing.max_token_seconds is not None:
+            lifetime = min(lifetime, signing.max_token_seconds)
+        expires_at = min(now + lifetime, signing.not_after)
+        if expires_at <= now:
+            raise Unavailable(Reason.ISSUER_UNAVAILABLE, "the signing keys have expired")
+        self._newest_issue = max(self._newest_issue, now)
+        return signing, expires_at
+
+    def _able(self, use: KeyUse, now: int) -> SigningKey:
+        """The key that signs now."""
         keys = self._keys
         signing = keys.active.get(use)
         if signing is None:
@@ -329,14 +351,7 @@ class Authority:
             raise Unavailable(
                 Reason.ISSUER_UNAVAILABLE, "the store was not reached for too long; a key may have been revoked since"
             )
-        lifetime = _seconds(most if wanted is None else min(most, wanted))
-        if signing.max_token_seconds is not None:
-            lifetime = min(lifetime, signing.max_token_seconds)
-        expires_at = min(now + lifetime, signing.not_after)
-        if expires_at <= now:
-            raise Unavailable(Reason.ISSUER_UNAVAILABLE, "the signing keys have expired")
-        self._newest_issue = max(self._newest_issue, now)
-        return signing, expires_at
+        return signing
 
     def _bind(self, subject: WorkloadIdentifier, workload_key: PublicKey) -> None:
         """Refuse a key of ours, and one that another identifier was given lately (workload-creds §9.4)."""

@@ -17,19 +17,43 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 from wimse.credentials import TrustDomain
 from wimse.errors import ConfigurationError, Reason, Refused
 from wimse.issuer.selectors import Caller, Selector
+from wimse.keys import ES256, Algorithm
 
-__all__ = ["Caller", "Entry", "Grant", "Registrations", "Selector"]
+__all__ = ["Caller", "Entry", "Grant", "IssueTerms", "Registrations", "Selector"]
 
 MAX_HINT_BYTES: Final = 1024  # SPIFFE_Workload_API §8
 MAX_ENTRIES: Final = 10_000
 MAX_SELECTORS: Final = 32
 
 _ANY_DOMAIN: Final = TrustDomain("spiffe", "any")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssueTerms:
+    """How the credentials of an identity are made, where an entry says it.
+
+    Attributes:
+        wit_lifetime: of its WITs; None for that of the settings, which is also the most.
+        jwt_svid_lifetime: the same, for JWT-SVIDs.
+        x509_svid_lifetime: the same, for X.509-SVIDs.
+        dns_names: host names for its X.509-SVIDs.
+        algorithm: of the keys that the workload is given.
+    """
+
+    wit_lifetime: timedelta | None = None
+    jwt_svid_lifetime: timedelta | None = None
+    x509_svid_lifetime: timedelta | None = None
+    dns_names: tuple[str, ...] = ()
+    algorithm: Algorithm = ES256
+
+
+_DEFAULT_TERMS: Final = IssueTerms()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +65,7 @@ class Entry:
         selectors: at least one, each kind once; `supplementary_gid` several times.
         hint: what the identity is for, where a caller has several; empty for none. At most 1024 bytes.
         federates_with: names of the other trust domains whose bundles the workload is given; None for all of them.
+        terms: how its credentials are made.
 
     Raises on construction:
         ConfigurationError: for a path that is no SPIFFE path (another trust domain, dot segments, the root),
@@ -51,6 +76,7 @@ class Entry:
     selectors: tuple[Selector, ...]
     hint: str = ""
     federates_with: tuple[str, ...] | None = None
+    terms: IssueTerms = _DEFAULT_TERMS
 
     def __post_init__(self) -> None:
         try:
@@ -90,11 +116,13 @@ class Grant:
         path: of the identity within the trust domain.
         hint: what it is for, or empty.
         federates_with: names of the other trust domains whose bundles go with it; None for all of them.
+        terms: how its credentials are made.
     """
 
     path: str
     hint: str = ""
     federates_with: tuple[str, ...] | None = None
+    terms: IssueTerms = _DEFAULT_TERMS
 
 
 class Registrations:
@@ -141,7 +169,7 @@ class Registrations:
         candidates = (pair for text in texts for pair in self._by_selector.get(text, ()))
         for place in sorted(place for place, needed in candidates if needed <= texts):
             entry = self._entries[place]
-            found.setdefault(entry.path, Grant(entry.path, entry.hint, entry.federates_with))
+            found.setdefault(entry.path, Grant(entry.path, entry.hint, entry.federates_with, entry.terms))
         if found:
             return tuple(found.values())
         if not self._default_identities:

@@ -19,7 +19,7 @@ from wimse.credentials import TrustDomain, WorkloadIdentifier
 from wimse.credentials.jws import SPIFFE_ALGORITHMS
 from wimse.credentials.x509_svid import check_dns_names
 from wimse.errors import ConfigurationError, Reason, Refused
-from wimse.issuer.entries import Entry, Selector
+from wimse.issuer.entries import Entry, IssueTerms, Selector
 from wimse.issuer.settings import IssuerSettings
 from wimse.keys import Algorithm, algorithm_named
 
@@ -75,7 +75,8 @@ class Registration:
         plain = self.entry_id.replace("-", "").replace("_", "")
         if not (plain.isascii() and plain.isalnum() and len(self.entry_id) <= MAX_ENTRY_ID_BYTES):
             raise ConfigurationError("entry_id takes letters, digits, hyphens and underscores, at most 64")
-        _ = self.entry  # checks path, selectors and hint
+        _check_federated(self.federates_with or ())
+        _ = self.entry  # checks path, selectors, hint and algorithm
         if "\0" in self.hint or not _encodable(self.hint):
             raise ConfigurationError("hint is not text that can be stored")
         for name in _LIFETIMES:
@@ -85,15 +86,20 @@ class Registration:
         if len(self.dns_names) > MAX_DNS_NAMES or len(set(self.dns_names)) != len(self.dns_names):
             raise ConfigurationError(f"dns_names takes at most {MAX_DNS_NAMES} different names")
         check_dns_names(self.dns_names)
-        _check_federated(self.federates_with or ())
         if self.expires_at is not None and self.expires_at <= 0:
             raise ConfigurationError("expires_at is a time in seconds since 1970")
-        _ = self.algorithm
 
     @property
     def entry(self) -> Entry:
         """What callers are matched with."""
-        return Entry(self.path, self.selectors, self.hint)
+        terms = IssueTerms(
+            wit_lifetime=self.wit_lifetime,
+            jwt_svid_lifetime=self.jwt_svid_lifetime,
+            x509_svid_lifetime=self.x509_svid_lifetime,
+            dns_names=self.dns_names,
+            algorithm=self.algorithm,
+        )
+        return Entry(self.path, self.selectors, self.hint, self.federates_with, terms)
 
     @property
     def algorithm(self) -> Algorithm:

@@ -46,7 +46,7 @@ __all__ = [
 _BOUNDS: Final = {
     "rotation_interval": (timedelta(seconds=1), timedelta(days=366)),
     "refresh_hint": (timedelta(seconds=1), timedelta(days=1)),
-    "max_staleness": (timedelta(seconds=1), timedelta(minutes=10)),
+    "max_staleness": (timedelta(seconds=2), timedelta(minutes=10)),
     "verifier_leeway": (timedelta(0), timedelta(minutes=2)),
 }
 _MAX_PUBLICATION_INTERVALS: Final = 100
@@ -60,7 +60,7 @@ class RotationSettings:
         rotation_interval: how long a key signs. Default 30 days, from 1 s to 366 days.
         refresh_hint: how often validators are told to fetch the bundle. Default 5 min, from 1 s to 1 day.
         publication_intervals: for how many of them a key is published before it signs. Default 3, from 1 to 100.
-        max_staleness: how long a server goes on with what it last read from its store. Default 30 s, from 1 s to
+        max_staleness: how long a server goes on with what it last read from its store. Default 30 s, from 2 s to
             10 min. It is the longest time for which a revoked key can sign on another server.
         verifier_leeway: how far the clocks of verifiers may be behind. Default 2 min, which is also the most.
 

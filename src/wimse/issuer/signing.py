@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from wimse.credentials import TrustBundle, TrustBundles, TrustDomain
 from wimse.errors import ConfigurationError
@@ -104,16 +104,21 @@ class SigningKeys:
             record = keys.active(use)
             if record is not None:
                 active[use] = _signing_key(record, opened)
+        return replace(
+            cls.public(keys, refresh_hint=refresh_hint), active=active, newest_at=newest_at, fresh_until=fresh_until
+        )
+
+    @classmethod
+    def public(cls, keys: KeySet, *, refresh_hint: int) -> SigningKeys:
+        """What is published of the records of a store: nothing is opened, and nothing signs."""
         anchors = (anchor for each in keys.published(KeyUse.X509_SVID) for anchor in each.anchors)
         return cls(
-            active=active,
+            active={},
             wit_keys=tuple(each.public_key for each in keys.published(KeyUse.WIT)),
             jwt_keys=tuple(each.public_key for each in keys.published(KeyUse.JWT_SVID)),
             x509_authorities=tuple(dict.fromkeys(anchors)),  # an upstream root is that of several keys
             sequence=keys.sequence,
             refresh_hint=refresh_hint,
-            newest_at=newest_at,
-            fresh_until=fresh_until,
             distrusted=frozenset(each.kid for each in keys.keys if each.tainted or each.state is KeyState.REVOKED),
         )
 

@@ -19,12 +19,20 @@ from wimse.workload_api.blocking import (
 )
 from wimse.workload_api.client import WorkloadAPIClient
 from wimse.workload_api.config import EntryConfig, Problem, ServerConfig, check_config, load_config
+from wimse.workload_api.config_sections import (
+    EncryptionConfig,
+    KeysConfig,
+    KeySourceConfig,
+    StoreConfig,
+    UpstreamConfig,
+)
 from wimse.workload_api.events import CallRefused, Event, Issued
 from wimse.workload_api.files import GenerationWriter
 from wimse.workload_api.jwt_source import JWTCredential, WorkloadAPIJWTSource
+from wimse.workload_api.keeping import IssuerKeeping, KeptIssuer
 from wimse.workload_api.metrics import Metrics
 from wimse.workload_api.minting import MiniSPIRESource
-from wimse.workload_api.running import harden_process, serve
+from wimse.workload_api.running import Beside, RunningServer, harden_process, serve
 from wimse.workload_api.server import IdentityServer
 from wimse.workload_api.settings import ServerSettings, SourceSettings
 from wimse.workload_api.source import WorkloadAPISource
@@ -34,23 +42,32 @@ __all__ = [
     "DEFAULT_SOCKET",
     "ENDPOINT_VARIABLE",
     "AuditLog",
+    "Beside",
     "BlockingWorkloadAPIJWTSource",
     "BlockingWorkloadAPISource",
     "BlockingWorkloadAPIX509Source",
     "CallRefused",
+    "EncryptionConfig",
     "EndpointAddress",
     "EntryConfig",
     "Event",
     "GenerationWriter",
     "IdentityServer",
     "Issued",
+    "IssuerKeeping",
     "JWTCredential",
+    "KeptIssuer",
+    "KeySourceConfig",
+    "KeysConfig",
     "Metrics",
     "MiniSPIRESource",
     "Problem",
+    "RunningServer",
     "ServerConfig",
     "ServerSettings",
     "SourceSettings",
+    "StoreConfig",
+    "UpstreamConfig",
     "WorkloadAPIClient",
     "WorkloadAPIJWTSource",
     "WorkloadAPISource",

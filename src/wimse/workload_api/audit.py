@@ -1,4 +1,4 @@
-"""The audit log: one line of JSON for each issue and each refusal.
+"""The audit log: one line of JSON for each issue, each refusal and each change of an entry.
 
 Rules:
 
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from wimse.errors import ConfigurationError, Reason, Unavailable
-from wimse.workload_api.events import Event, Issued
+from wimse.workload_api.events import EntryChanged, Event, Issued
 
 __all__ = ["AuditLog"]
 
@@ -111,6 +111,16 @@ def _document(event: Event, now: float) -> dict[str, Any]:
             "uid": caller.uid,
             "gid": caller.gid,
             "executable": caller.executable,
+        }
+    if isinstance(event, EntryChanged):
+        return {
+            "time": round(now, 3),
+            "event": f"entry_{event.action}",
+            "entry_id": event.entry_id,
+            **({"path": event.path, "selectors": event.selectors, "revision": event.revision} if event.path else {}),
+            "source": event.source,
+            "pid": event.pid,
+            "uid": event.uid,
         }
     return {
         "time": round(now, 3),

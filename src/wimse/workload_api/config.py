@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import re
-import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,14 +17,15 @@ from wimse.errors import ConfigurationError, Refused
 from wimse.issuer import Entry, IssuerSettings, Registrations, Selector
 from wimse.workload_api.address import DEFAULT_SOCKET, EndpointAddress
 from wimse.workload_api.config_lines import line_of
+from wimse.workload_api.config_sections import EncryptionConfig, KeysConfig, StoreConfig, UpstreamConfig
 from wimse.workload_api.monitoring import parse_listen_address
 from wimse.workload_api.settings import ServerSettings
+from wimse.workload_api.toml_documents import decode_toml
 
 __all__ = ["EntryConfig", "Problem", "ServerConfig", "check_config", "load_config"]
 
 MAX_CONFIG_BYTES: Final = 4_194_304
 _LIFETIMES: Final = ("wit_lifetime", "jwt_svid_lifetime", "x509_svid_lifetime")
-_TOML_LINE: Final = re.compile(r"\(at line (\d+), column \d+\)")
 
 
 class EntryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -66,7 +65,12 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         jwt_svid_lifetime_seconds: default 300.
         x509_svid_lifetime_seconds: default 3600.
         default_identities: whether callers without an entry have an identity, by their executable, group, process
-            and user. Default true, which is for development.
+            and user. It is for development: true by default without a store, and false with one.
+        development: whether what is for development only is permitted beside a store. Default false.
+        store: where signing keys and entries are kept. Without one, keys are new at each start and in memory only.
+        encryption: of the signing keys in the store; a store needs it.
+        keys: how signing keys in the store are replaced.
+        upstream: a CA above ours; it needs a store. None for a self-signed one.
         entries: in order of preference.
         profiles: which of ``x509``, ``jwt`` and ``wit`` are served. Default all of them.
         mint_wit_svid: whether the call of the Go proof of concept is answered. Default false.
@@ -83,7 +87,12 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     wit_lifetime_seconds: int = 300
     jwt_svid_lifetime_seconds: int = 300
     x509_svid_lifetime_seconds: int = 3600
-    default_identities: bool = True
+    default_identities: bool | None = None
+    development: bool = False
+    store: StoreConfig | None = None
+    encryption: EncryptionConfig | None = None
+    keys: KeysConfig = KeysConfig()
+    upstream: UpstreamConfig | None = None
     entries: tuple[EntryConfig, ...] = ()
     profiles: tuple[Literal["x509", "jwt", "wit"], ...] = ("x509", "jwt", "wit")
     mint_wit_svid: bool = False
@@ -110,12 +119,20 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             ("profiles", self._check_profiles),
             ("audit_log", self._check_audit),
             ("monitoring", self.monitoring_address),
+            ("default_identities", self._check_default_identities),
+            ("store", self._check_store),
+            ("encryption", self._check_encryption),
+            ("upstream", self._check_upstream),
         )
         for key, check in checks:
             try:
                 check()
             except ConfigurationError as error:
                 yield (key,), error.detail
+        yield from ((("keys", name), detail) for name, detail in self.keys.problems())
+        yield from self._entry_problems()
+
+    def _entry_problems(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
         entries = []
         for place, each in enumerate(self.entries):
             try:
@@ -148,6 +165,38 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             raise ConfigurationError("audit_log is an absolute path")
         if self.audit_required and not self.audit_log:
             raise ConfigurationError("audit_required needs an audit_log")
+
+    def _check_default_identities(self) -> None:
+        if self.default_identities and self.store is not None and not self.development:
+            raise ConfigurationError(
+                "default_identities are for development: register entries, or say development = true as well"
+            )
+
+    def _check_store(self) -> None:
+        if self.store is None:
+            return
+        self.store.check()
+        if self.encryption is None:
+            raise ConfigurationError(
+                "a store needs [encryption]: file = the path of a key that openssl rand -hex 32 has made; or, with "
+                "development = true, plaintext = true"
+            )
+
+    def _check_encryption(self) -> None:
+        if self.encryption is None:
+            return
+        if self.store is None:
+            raise ConfigurationError("encryption is of what is in a store, and there is no [store]")
+        if self.encryption.plaintext and not self.development:
+            raise ConfigurationError("encryption.plaintext is for development: it needs development = true")
+        self.encryption.check()
+
+    def _check_upstream(self) -> None:
+        if self.upstream is None:
+            return
+        if self.store is None:
+            raise ConfigurationError("upstream needs a [store]: without one the CA is self-signed, and new each time")
+        self.upstream.check()
 
     def monitoring_address(self) -> tuple[str, int] | None:
         """Where to answer those who watch.
@@ -198,7 +247,20 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         Raises:
             ConfigurationError: for an entry that is not acceptable.
         """
-        return Registrations([each.entry() for each in self.entries], default_identities=self.default_identities)
+        return Registrations(self.own_entries(), default_identities=self.gives_default_identities)
+
+    def own_entries(self) -> tuple[Entry, ...]:
+        """The entries of the file, those of a store left out.
+
+        Raises:
+            ConfigurationError: for an entry that is not acceptable.
+        """
+        return tuple(each.entry() for each in self.entries)
+
+    @property
+    def gives_default_identities(self) -> bool:
+        """Whether callers without an entry have an identity."""
+        return self.store is None if self.default_identities is None else self.default_identities
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,25 +309,8 @@ def _read(path: str | os.PathLike[str]) -> tuple[ServerConfig | None, list[Probl
         raise ConfigurationError("the name of the configuration is not one that a file can have") from None
     if len(data) > MAX_CONFIG_BYTES:
         raise ConfigurationError(f"{os.fspath(path)} is larger than {MAX_CONFIG_BYTES} bytes")
-    try:
-        text = data.decode("utf-8")
-        document = tomllib.loads(text)
-    except UnicodeDecodeError as error:
-        return None, [Problem(data.count(b"\n", 0, error.start) + 1, "this is not UTF-8")]
-    except tomllib.TOMLDecodeError as error:
-        place = _TOML_LINE.search(str(error))
-        return None, [Problem(int(place[1]) if place else 0, f"this is not TOML: {error}")]
-    try:
-        config = msgspec.convert(document, ServerConfig)
-    except msgspec.ValidationError as error:
-        return None, [Problem(line_of(text, _path_in(str(error))), str(error))]
-    return config, [Problem(line_of(text, key), detail) for key, detail in config.problems()]
-
-
-def _path_in(message: str) -> tuple[str | int, ...]:
-    """The place that a message of msgspec ends with, such as ``$.entries[3].path``, and the field that it names."""
-    place = re.search(r" - at `\$(.*)`$", message)
-    parts = re.findall(r"\.([^.\[\]]+)|\[(\d+)\]", place[1]) if place else []
-    unknown = re.match(r"Object contains unknown field `(.*?)`", message)
-    path = tuple(name or int(number) for name, number in parts)
-    return (*path, unknown[1]) if unknown else path
+    config, text, problems = decode_toml(data, ServerConfig)
+    found = [Problem(line, detail) for line, detail in problems]
+    if config is not None:
+        found += [Problem(line_of(text, key), detail) for key, detail in config.problems()]
+    return config, found

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from wimse.errors import Reason
 from wimse.issuer import Caller
 
-__all__ = ["CallRefused", "Event", "Issued", "Observer"]
+__all__ = ["CallRefused", "EntryChanged", "Event", "Issued", "Observer"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,5 +56,30 @@ class CallRefused:
     uid: int | None
 
 
-Event = Issued | CallRefused
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntryChanged:
+    """A registration entry was created, updated or deleted.
+
+    Attributes:
+        action: ``created``, ``updated`` or ``deleted``.
+        entry_id: of the entry.
+        path: of its identity; empty for one that is deleted.
+        selectors: what it asks for now; empty for one that is deleted.
+        revision: of the entry now; 0 for one that is deleted.
+        source: ``admin`` for the admin socket, ``file`` for the watched file.
+        pid: of the process that asked for it; of the server for the file.
+        uid: of that process's user.
+    """
+
+    action: str
+    entry_id: str
+    path: str
+    selectors: tuple[str, ...]
+    revision: int
+    source: str
+    pid: int
+    uid: int
+
+
+Event = Issued | CallRefused | EntryChanged
 Observer = Callable[[Event], None]

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from wimse.errors import ConfigurationError
-from wimse.workload_api.events import Event, Issued
+from wimse.workload_api.events import EntryChanged, Event, Issued
 
 if TYPE_CHECKING:
     from wimse.workload_api.audit import AuditLog
@@ -38,6 +38,9 @@ class Metrics:
         self._refused = prometheus.Counter(
             "wimse_refused", "Calls refused or failed.", ["method", "status", "reason"], **registry
         )
+        self._entries = prometheus.Counter(
+            "wimse_entry_changes", "Changes of entries.", ["action", "source"], **registry
+        )
         self._last = prometheus.Gauge("wimse_last_issue_timestamp_seconds", "When something was issued.", **registry)
         self._streams = prometheus.Gauge("wimse_open_streams", "Calls at this time.", **registry)
         self._healthy = prometheus.Gauge("wimse_healthy", "1 while the issuer issues.", **registry)
@@ -48,6 +51,8 @@ class Metrics:
         if isinstance(event, Issued):
             self._issued.labels(event.credential).inc()
             self._last.set(time.time())
+        elif isinstance(event, EntryChanged):
+            self._entries.labels(event.action, event.source).inc()
         else:
             self._refused.labels(event.method, event.status, "" if event.reason is None else event.reason.code).inc()
 

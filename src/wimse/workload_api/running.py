@@ -10,24 +10,27 @@ import os
 import resource
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from wimse.credentials import TrustDomain
 from wimse.errors import ConfigurationError
 from wimse.issuer import Authority
 from wimse.workload_api.audit import AuditLog
 from wimse.workload_api.config import ServerConfig
 from wimse.workload_api.events import Observer
+from wimse.workload_api.keeping import IssuerKeeping, KeptIssuer, ServedEntries
 from wimse.workload_api.metrics import Metrics
 from wimse.workload_api.monitoring import monitoring
 from wimse.workload_api.server import IdentityServer
 from wimse.workload_api.state import ServedState
 from wimse.workload_api.systemd import notify, watchdog_seconds
 
-__all__ = ["check_clock", "harden_process", "serve"]
+__all__ = ["Beside", "RunningServer", "check_clock", "harden_process", "serve"]
 
 log = logging.getLogger("wimse.workload_api")
 
@@ -36,6 +39,23 @@ _SETBACK_SECONDS: Final = 120
 _PR_SET_DUMPABLE: Final = 4
 # What a reload takes over; the rest needs a restart, and says so.
 _RELOADED: Final = ("entries", "default_identities")
+
+
+@dataclass(frozen=True, slots=True)
+class RunningServer:
+    """What services that run beside the Workload API are given.
+
+    Attributes:
+        state: what is served.
+        keeping: how it follows its store, and how to change something there; None without a store.
+    """
+
+    state: ServedState
+    keeping: IssuerKeeping | None
+
+
+Beside = Callable[[RunningServer], contextlib.AbstractAsyncContextManager[object]]
+"""A service that runs from when the socket accepts callers until the server stops."""
 
 
 def harden_process() -> None:
@@ -74,26 +94,32 @@ def check_clock(now: float, audit_log: str = "") -> None:
 
 
 async def serve(
-    config: ServerConfig, *, ready: Callable[[], None] | None = None, reload: Callable[[], ServerConfig] | None = None
+    config: ServerConfig,
+    *,
+    ready: Callable[[], None] | None = None,
+    reload: Callable[[], ServerConfig] | None = None,
+    keeper: KeptIssuer | None = None,
+    beside: Sequence[Beside] = (),
 ) -> None:
-    """Run an identity server with new keys until this is cancelled; then clean up.
+    """Run an identity server until this is cancelled; then clean up.
 
     The process writes no core dump from here on, since it holds signing keys. systemd is told where it listens.
 
     Args:
         config: everything it needs.
-        ready: called once, when the socket accepts callers.
+        ready: called once, when the socket accepts callers and what is beside it runs.
         reload: gives the configuration anew; called at each SIGHUP, which then also opens the audit log again.
+        keeper: brings signing keys and entries from a store. Without one keys are new, and stay until the end.
+        beside: what else is to run in this process.
 
     Raises:
-        ConfigurationError: see `IdentityServer.listening`, `ServerConfig` and `check_clock`.
+        ConfigurationError: see `IdentityServer.listening`, `ServerConfig`, `check_clock` and `KeptIssuer.start`.
+        Unavailable: `store_unavailable` when the store cannot be reached at the start.
     """
     _no_core_dump()
     check_clock(time.time(), config.audit_log)
-    authority = Authority.create(
-        config.trust_domain, now=int(time.time()), scheme=config.scheme, settings=config.issuer_settings()
-    )
-    with contextlib.ExitStack() as stack:
+    authority, entries = await _begin(config, keeper)
+    async with contextlib.AsyncExitStack() as stack:
         audit = AuditLog(config.audit_log, required=config.audit_required) if config.audit_log else None
         if audit is not None:
             stack.callback(audit.close)
@@ -101,7 +127,7 @@ async def serve(
         observers: list[Observer] = [each for each in (audit, metrics) if each is not None]
         server = IdentityServer(
             authority,
-            config.registrations(),
+            entries.registrations(),
             config.server_settings(),
             profiles=config.profiles,
             minispire=config.mint_wit_svid,
@@ -109,18 +135,44 @@ async def serve(
         )
         if metrics is not None:
             metrics.watch(server.state, audit)
-        async with server.listening(config.socket_path()), _watched(config, server.state, metrics), _watchdog():
-            if reload is not None:
-                again = _reloader(server.state, config, audit, reload)
-                asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, again)
-                stack.callback(asyncio.get_running_loop().remove_signal_handler, signal.SIGHUP)
-            notify("READY=1", f"STATUS=serving {config.scheme}://{config.trust_domain}")
-            if ready is not None:
-                ready()
-            try:
-                await asyncio.get_running_loop().create_future()  # until cancelled
-            finally:
-                notify("STOPPING=1")
+        keeping = None
+        if keeper is not None:
+            staleness = float(config.keys.max_staleness_seconds)
+            keeping = IssuerKeeping(keeper, server.state, entries, max_staleness=staleness)
+            await stack.enter_async_context(keeping.running())
+        await stack.enter_async_context(server.listening(config.socket_path()))
+        await stack.enter_async_context(_watched(config, server.state, metrics))
+        await stack.enter_async_context(_watchdog())
+        for each in beside:
+            await stack.enter_async_context(each(RunningServer(server.state, keeping)))
+        if reload is not None:
+            again = _reloader(server.state, config, entries, audit, reload)
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, again)
+            stack.callback(asyncio.get_running_loop().remove_signal_handler, signal.SIGHUP)
+        _say_what_is_for_development(config, keeper)
+        notify("READY=1", f"STATUS=serving {config.scheme}://{config.trust_domain}")
+        stack.callback(notify, "STOPPING=1")  # the first thing of the end
+        if ready is not None:
+            ready()
+        await asyncio.get_running_loop().create_future()  # until cancelled
+
+
+async def _begin(config: ServerConfig, keeper: KeptIssuer | None) -> tuple[Authority, ServedEntries]:
+    """The authority, with keys that have been checked, and the entries."""
+    now, settings = int(time.time()), config.issuer_settings()
+    entries = ServedEntries(config.own_entries(), default_identities=config.gives_default_identities)
+    if keeper is None:
+        return Authority.create(config.trust_domain, now=now, scheme=config.scheme, settings=settings), entries
+    keys = await asyncio.to_thread(keeper.start, now=now)
+    entries.take_stored(keeper.entries, now=now)
+    return Authority(TrustDomain(config.scheme, config.trust_domain), keys, settings=settings), entries
+
+
+def _say_what_is_for_development(config: ServerConfig, keeper: KeptIssuer | None) -> None:
+    if keeper is None:
+        log.warning("signing keys are in memory only, and new at each start: a production server has a [store]")
+    if config.gives_default_identities:
+        log.warning("callers without an entry have an identity as well: for development only")
 
 
 def _metrics(config: ServerConfig) -> Metrics | None:
@@ -160,15 +212,20 @@ async def _watchdog() -> AsyncIterator[None]:
 
 
 def _reloader(
-    state: ServedState, config: ServerConfig, audit: AuditLog | None, reload: Callable[[], ServerConfig]
+    state: ServedState,
+    config: ServerConfig,
+    entries: ServedEntries,
+    audit: AuditLog | None,
+    reload: Callable[[], ServerConfig],
 ) -> Callable[[], None]:
     def again() -> None:
         notify("RELOADING=1")
         try:
             new = reload()
-            registrations = new.registrations()
+            own, default_identities = new.own_entries(), new.gives_default_identities
             if audit is not None:
                 audit.reopen()
+            registrations = entries.take_own(own, default_identities=default_identities)
         except ConfigurationError as error:
             log.error("nothing is changed: %s", error.detail)  # noqa: TRY400 - one sentence says it
         else:

@@ -16,6 +16,7 @@ whole answer.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import functools
 import json
@@ -108,8 +109,6 @@ class WorkloadAPIService(_Issuing):
         if not profiles or not set(profiles) <= set(PROFILES):
             raise ConfigurationError(f"profiles are some of {', '.join(PROFILES)}")
         self._profiles = frozenset(profiles)
-        self._published: frozenset[str | None] = frozenset()
-        self._withdrawn = 0
 
     def __mapping__(self) -> dict[str, Handler]:
         """The calls by path, as grpclib asks for them."""
@@ -139,19 +138,25 @@ class WorkloadAPIService(_Issuing):
         def basis(grants: Sequence[Grant]) -> object:
             return grants, self._state.renewals, self._x509_bundle(), self._federated_x509(grants)
 
-        await keep_answering(stream, session, self._x509_svids, basis)
+        await keep_answering(stream, session, self._x509_svids, basis, self._worthless)
 
-    def _x509_svids(self, caller: Caller, grants: Sequence[Grant]) -> Answer:
+    async def _x509_svids(self, caller: Caller, grants: Sequence[Grant]) -> Answer:
         authority, issued = self._state.authority, list[IssuedCertificate]()
         response = pb.X509SVIDResponse(federated_bundles=self._federated_x509(grants))
         for grant in grants:
             subject = authority.spiffe_trust_domain.workload(grant.path)
-            key = PrivateKey.generate(ES256)
+            key, terms = await _new_key(grant), grant.terms
             certificate = self._issue(
                 "x509-svid",
                 subject,
                 caller,
-                functools.partial(authority.issue_x509_svid, subject, key.public_key),
+                functools.partial(
+                    authority.issue_x509_svid,
+                    subject,
+                    key.public_key,
+                    lifetime=terms.x509_svid_lifetime,
+                    dns_names=terms.dns_names,
+                ),
             )
             issued.append(certificate)
             response.svids.add(
@@ -183,9 +188,10 @@ class WorkloadAPIService(_Issuing):
             own = {str(self._state.authority.spiffe_trust_domain): self._x509_bundle()}
             return {**self._federated_x509(grants), **own}
 
-        await keep_answering(
-            stream, session, lambda _, grants: Answer(pb.X509BundlesResponse(bundles=bundles(grants))), bundles
-        )
+        async def answer(_: Caller, grants: Sequence[Grant]) -> Answer:
+            return Answer(pb.X509BundlesResponse(bundles=bundles(grants)))
+
+        await keep_answering(stream, session, answer, bundles)
 
     # --------------------------------------------------------------------------------------------------------- JWT
 
@@ -197,7 +203,7 @@ class WorkloadAPIService(_Issuing):
                 "jwt-svid",
                 subject,
                 caller,
-                functools.partial(authority.issue_jwt_svid, subject, audience),
+                functools.partial(authority.issue_jwt_svid, subject, audience, lifetime=grant.terms.jwt_svid_lifetime),
             )
             response.svids.add(spiffe_id=str(subject), svid=token.text, hint=grant.hint)
         await session.send(stream, response)
@@ -209,9 +215,10 @@ class WorkloadAPIService(_Issuing):
             others = {str(d): b.to_json(JWT_SVID) for d, b in self._federated(grants).items() if b.jwt_keys}
             return {**others, **own}
 
-        await keep_answering(
-            stream, session, lambda _, grants: Answer(pb.JWTBundlesResponse(bundles=bundles(grants))), bundles
-        )
+        async def answer(_: Caller, grants: Sequence[Grant]) -> Answer:
+            return Answer(pb.JWTBundlesResponse(bundles=bundles(grants)))
+
+        await keep_answering(stream, session, answer, bundles)
 
     async def _validate(self, stream: Stream[Any, Any], session: Session, request: pb.ValidateJWTSVIDRequest) -> None:
         await session.caller()
@@ -231,22 +238,29 @@ class WorkloadAPIService(_Issuing):
     async def _fetch_wit_svid(self, stream: Stream[Any, Any], session: Session, request: pb.WITSVIDRequest) -> None:
         def basis(grants: Sequence[Grant]) -> object:
             wanted = _wanted(grants, request.spiffe_id, self._state.authority.wit_trust_domain)
-            return wanted, self._state.renewals, self._withdrawn_wit_keys()
+            return wanted, self._state.renewals
 
-        await keep_answering(
-            stream, session, lambda caller, grants: self._wit_svids(caller, grants, request.spiffe_id), basis
-        )
+        async def answer(caller: Caller, grants: Sequence[Grant]) -> Answer:
+            return await self._wit_svids(caller, grants, request.spiffe_id)
 
-    def _wit_svids(self, caller: Caller, grants: Sequence[Grant], requested: str) -> Answer:
+        await keep_answering(stream, session, answer, basis, self._worthless)
+
+    async def _wit_svids(self, caller: Caller, grants: Sequence[Grant], requested: str) -> Answer:
         authority, response, issued = self._state.authority, pb.WITSVIDResponse(), list[IssuedToken]()
         for grant, subject in _wanted(grants, requested, authority.wit_trust_domain):
-            key = PrivateKey.generate(ES256)
+            key = await _new_key(grant)
             number = secrets.token_hex(32)
             token = self._issue(
                 "wit",
                 subject,
                 caller,
-                functools.partial(authority.issue_wit, subject, key.public_key, token_id=number),
+                functools.partial(
+                    authority.issue_wit,
+                    subject,
+                    key.public_key,
+                    token_id=number,
+                    lifetime=grant.terms.wit_lifetime,
+                ),
                 number,
             )
             issued.append(token)
@@ -255,13 +269,12 @@ class WorkloadAPIService(_Issuing):
             )
         return Answer(response, issued)
 
-    def _withdrawn_wit_keys(self) -> int:
-        """How often a key has left the bundle: then what it signed is worth nothing, and is made again."""
-        domain = self._state.authority.wit_trust_domain
-        published = frozenset(key.kid for key in self._state.own_bundle(domain).wit_keys)
-        self._withdrawn += not self._published <= published
-        self._published = published
-        return self._withdrawn
+    def _worthless(self, issued: IssuedToken | IssuedCertificate) -> bool:
+        """Whether its key is tainted or revoked, or a token's has left the bundle: then it is made again at once."""
+        keys = self._state.authority.keys
+        if isinstance(issued, IssuedCertificate):
+            return issued.kid in keys.distrusted
+        return issued.kid in keys.distrusted or all(key.kid != issued.kid for key in keys.wit_keys)
 
     async def _fetch_wit_bundles(self, stream: Stream[Any, Any], session: Session, _: pb.WITBundlesRequest) -> None:
         def bundles(grants: Sequence[Grant]) -> dict[str, str]:
@@ -275,9 +288,10 @@ class WorkloadAPIService(_Issuing):
             }
             return {**others, **own}
 
-        await keep_answering(
-            stream, session, lambda _, grants: Answer(pb.WITBundlesResponse(bundles=bundles(grants))), bundles
-        )
+        async def answer(_: Caller, grants: Sequence[Grant]) -> Answer:
+            return Answer(pb.WITBundlesResponse(bundles=bundles(grants)))
+
+        await keep_answering(stream, session, answer, bundles)
 
 
 class MiniSPIREService(_Issuing):
@@ -322,6 +336,14 @@ def _wanted(
     if not found:
         raise Refused(Reason.IDENTITY_NOT_ALLOWED, "the caller is not entitled to the identity that it asks for")
     return found
+
+
+async def _new_key(grant: Grant) -> PrivateKey:
+    """A key for a workload; one that takes long to make is made beside the event loop."""
+    algorithm = grant.terms.algorithm
+    if algorithm.key_type == "RSA":
+        return await asyncio.to_thread(PrivateKey.generate, algorithm)
+    return PrivateKey.generate(algorithm)
 
 
 def _invalid_argument(refused: Refused) -> Refused:

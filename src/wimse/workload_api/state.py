@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Sequence
 
 from wimse.credentials import TrustBundle, TrustBundles, TrustDomain
@@ -127,8 +128,14 @@ class ServedState:
 
     @property
     def healthy(self) -> bool:
-        """Whether the server accepts calls, and the last attempt to issue did not fail for the issuer's reasons."""
-        return not (self.stopping or self.issuer_fails)
+        """Whether the server accepts calls, could issue now, and did not fail to when it last tried."""
+        if self.stopping or self.issuer_fails:
+            return False
+        try:
+            self.authority.check(now=int(time.time()))
+        except Unavailable:
+            return False
+        return True
 
     def tell(self, event: Event) -> None:
         """Hand an event to every observer.

@@ -10,7 +10,7 @@ import asyncio
 import math
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from grpclib.server import Stream
@@ -40,6 +40,7 @@ class Answer:
             issued: the credentials in it; none for bundles.
         """
         self.message = message
+        self.issued = tuple(issued)
         self.renew_at = _renewal(issued) if issued else None  # by the clock, in seconds since 1970
         self.renew_after = None if self.renew_at is None else time.monotonic() + self.renew_at - time.time()
 
@@ -53,8 +54,9 @@ class Answer:
 async def keep_answering(
     stream: Stream[Any, Any],
     session: Session,
-    answer: Callable[[Caller, tuple[Grant, ...]], Answer],
+    answer: Callable[[Caller, tuple[Grant, ...]], Awaitable[Answer]],
     basis: Callable[[tuple[Grant, ...]], object],
+    worthless: Callable[[IssuedToken | IssuedCertificate], bool] = lambda _: False,
 ) -> None:
     """Send messages until the call ends.
 
@@ -63,6 +65,7 @@ async def keep_answering(
         session: of the call.
         answer: makes a message for a caller with these identities.
         basis: what a message depends on: it is made again when this is another value.
+        worthless: whether a credential has to be replaced at once, because of the key that signed it.
 
     Raises:
         Refused: `no_identity`, within the recheck interval, when the caller is gone or no longer entitled.
@@ -71,13 +74,13 @@ async def keep_answering(
     caller, grants = await session.grants()
     while True:
         seen, sent_for = session.version, basis(grants)
-        current = answer(caller, grants)
+        current = await answer(caller, grants)
         await session.send(stream, current.message)
         while True:
             due = await _wait(session, seen, current)
             seen = session.version
             caller, grants = await session.grants()
-            if due or basis(grants) != sent_for:
+            if due or basis(grants) != sent_for or any(map(worthless, current.issued)):
                 break
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from google.protobuf.message import DecodeError, Message
 from grpclib.config import Configuration
 from grpclib.const import Status
+from grpclib.encoding.base import CodecBase
 from grpclib.exceptions import GRPCError
 from grpclib.protocol import H2Protocol
 from grpclib.server import Server, Stream
@@ -155,16 +156,20 @@ class _Connections:
 class BoundedServer(Server):
     """grpclib's server with a limit on connections, which closes them all when it closes."""
 
-    def __init__(self, handlers: Collection[IServable], settings: ServerSettings) -> None:
+    def __init__(
+        self, handlers: Collection[IServable], settings: ServerSettings, *, codec: CodecBase | None = None
+    ) -> None:
         """Serve `handlers`.
 
         Args:
             handlers: the services.
             settings: the limits.
+            codec: of the messages; protobuf by default.
         """
         window = max(_SMALLEST_WINDOW_BYTES, settings.max_request_bytes)
         super().__init__(
             handlers,
+            codec=codec,
             config=Configuration(
                 http2_stream_window_size=window,
                 http2_connection_window_size=max(_CONNECTION_WINDOW_BYTES, window),

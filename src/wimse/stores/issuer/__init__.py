@@ -10,6 +10,8 @@ authority.install(keeper.refresh(now=now))
 from __future__ import annotations
 
 from wimse.stores.issuer.backup import adopt_backup, back_up_sqlite, restore_sqlite
+from wimse.stores.issuer.changing import change_keys
+from wimse.stores.issuer.database import check_private_file
 from wimse.stores.issuer.encryption_keys import key_from_command, key_from_credential, key_from_file
 from wimse.stores.issuer.keeper import KeyKeeper
 from wimse.stores.issuer.store import SQLIssuerStore, StoreSettings
@@ -20,6 +22,8 @@ __all__ = [
     "StoreSettings",
     "adopt_backup",
     "back_up_sqlite",
+    "change_keys",
+    "check_private_file",
     "key_from_command",
     "key_from_credential",
     "key_from_file",

@@ -24,6 +24,7 @@ from wimse.issuer import (
     KeySet,
     KeyUse,
     PlaintextSealer,
+    Registration,
     RotationSettings,
     SigningKeys,
     UpstreamAuthority,
@@ -73,6 +74,7 @@ class KeyKeeper:
         self._upstream = upstream
         self._opened: dict[str, tuple[KeyRecord, PrivateKey]] = {}
         self._keys = KeySet()
+        self._entries: tuple[Registration, ...] = ()
         self._revision = -1
         self._clock_at = 0
         self._setback = int(self._issuer.clock_setback.total_seconds())
@@ -81,6 +83,11 @@ class KeyKeeper:
     def key_set(self) -> KeySet:
         """The keys as they were last read."""
         return self._keys
+
+    @property
+    def entries(self) -> tuple[Registration, ...]:
+        """The registration entries as they were last read; the same object while nothing was changed."""
+        return self._entries
 
     @property
     def revision(self) -> int:
@@ -147,7 +154,7 @@ class KeyKeeper:
         state = self._store.load()
         # The whole state is opened before any of it counts.
         self._opened = {each.kid: (each, self._open(each)) for each in state.keys.keys if each.published}
-        self._keys, self._revision = state.keys, state.revision
+        self._keys, self._entries, self._revision = state.keys, state.entries, state.revision
         self._clock_at = max(self._clock_at, state.clock_at)
 
     def _open(self, record: KeyRecord) -> PrivateKey:

@@ -1,0 +1,121 @@
+"""The issuer's store as a configuration names it: opened, with what decrypts its keys."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wimse.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from wimse.issuer import KeyEncryptionKey, KeySealer, UpstreamAuthority
+    from wimse.stores.issuer import KeyKeeper, SQLIssuerStore
+    from wimse.workload_api import KeySourceConfig, ServerConfig
+
+__all__ = ["opened_keeper", "opened_store"]
+
+_MAX_FILE_BYTES = 65_536
+
+
+@contextlib.contextmanager
+def opened_store(config: ServerConfig) -> Iterator[SQLIssuerStore]:
+    """Open the store that `config` names, for the `with`.
+
+    Raises:
+        ConfigurationError: when it names none, or it cannot be used as it is.
+        Unavailable: `store_unavailable`.
+    """
+    from wimse.stores.issuer import SQLIssuerStore
+
+    section = config.store
+    if section is None:
+        raise ConfigurationError("the configuration has no [store]; keys in memory are those of the running server")
+    now, issuer = int(time.time()), config.issuer_settings()
+    if section.postgresql_url_file or section.postgresql_url_variable:
+        url = _database_url(section.postgresql_url_file, section.postgresql_url_variable)
+        store = SQLIssuerStore.postgresql(url, config.trust_domain, now=now, issuer=issuer)
+    else:
+        path = section.sqlite_path(os.environ.get("STATE_DIRECTORY", ""))
+        store = SQLIssuerStore.sqlite(path, config.trust_domain, now=now, issuer=issuer)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@contextlib.contextmanager
+def opened_keeper(config: ServerConfig) -> Iterator[KeyKeeper]:
+    """Open the store and what keeps its keys, for the `with`; errors as `opened_store`."""
+    from wimse.stores.issuer import KeyKeeper
+
+    sealer, upstream = _sealer(config), _upstream(config)
+    with opened_store(config) as store:
+        yield KeyKeeper(
+            store,
+            sealer,
+            config.trust_domain,
+            issuer=config.issuer_settings(),
+            rotation=config.keys.settings(),
+            upstream=upstream,
+        )
+
+
+def _database_url(file: str, variable: str) -> str:
+    if variable:
+        url = os.environ.get(variable, "")
+        if not url:
+            raise ConfigurationError(f"the environment variable {variable}, with the database's URL, is not set")
+        return url
+    return _private(Path(file), "the file with the database's URL").decode("utf-8", "replace").strip()
+
+
+def _sealer(config: ServerConfig) -> KeySealer:
+    from wimse.issuer import EncryptedSealer, PlaintextSealer
+
+    section = config.encryption
+    if section is None:
+        raise ConfigurationError("the configuration has no [encryption]")
+    if section.plaintext:
+        return PlaintextSealer()
+    earlier = () if section.previous is None else (_key(section.previous),)
+    return EncryptedSealer(config.trust_domain, _key(section), earlier)
+
+
+def _key(source: KeySourceConfig) -> KeyEncryptionKey:
+    from wimse.stores.issuer import key_from_command, key_from_credential, key_from_file
+
+    if source.file:
+        return key_from_file(Path(source.file))
+    return key_from_credential(source.credential) if source.credential else key_from_command(source.command)
+
+
+def _upstream(config: ServerConfig) -> UpstreamAuthority | None:
+    from wimse.issuer import UpstreamAuthority
+
+    section = config.upstream
+    if section is None:
+        return None
+    return UpstreamAuthority.parse(
+        chain=_content(Path(section.chain), "the upstream authority's chain"),
+        key=_private(Path(section.key), "the upstream authority's key"),
+        roots=_content(Path(section.roots), "the upstream authority's roots"),
+    )
+
+
+def _private(path: Path, name: str) -> bytes:
+    from wimse.stores.issuer import check_private_file
+
+    check_private_file(path, name)
+    return _content(path, name)
+
+
+def _content(path: Path, name: str) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(_MAX_FILE_BYTES)
+    except OSError as error:
+        raise ConfigurationError(f"{name} {path}: {error.strerror}") from None

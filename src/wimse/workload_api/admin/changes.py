@@ -1,0 +1,205 @@
+"""Changes of entries in a store: each one recorded, told, and finished once it has begun."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from wimse.credentials import TrustDomain
+from wimse.errors import Reason, Refused, WimseError
+from wimse.issuer import IssuerStore, Registration, Registrations
+from wimse.workload_api.admin.documents import EntrySpec, StoredEntry
+from wimse.workload_api.events import EntryChanged, Observer
+
+__all__ = ["EntryChanges", "Who", "registrations_of"]
+
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """Who makes a change.
+
+    Attributes:
+        pid: of the process.
+        uid: of its user.
+        source: ``admin`` for the socket, ``file`` for the watched file.
+    """
+
+    pid: int
+    uid: int
+    source: str
+
+
+class EntryChanges:
+    """Reads and changes the entries of a store from an event loop; the store blocks in threads."""
+
+    def __init__(
+        self,
+        store: IssuerStore,
+        trust_domain: TrustDomain,
+        *,
+        observers: Sequence[Observer] = (),
+        on_change: Callable[[], None] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Work on `store`.
+
+        Args:
+            store: keeps the entries.
+            trust_domain: which they belong to.
+            observers: called with each change, in the event loop.
+            on_change: called after each change, in the event loop.
+            clock: seconds since 1970.
+        """
+        self._store = store
+        self.trust_domain = trust_domain
+        self._observers = tuple(observers)
+        self._on_change = on_change
+        self._clock = clock
+        self._running: set[asyncio.Task[Any]] = set()
+        self._known: tuple[int, tuple[StoredEntry, ...]] = (-1, ())
+
+    async def create(self, spec: EntrySpec, who: Who) -> StoredEntry:
+        """Register an entry. One that is registered just so is given as it is, so that a call can be repeated.
+
+        Raises:
+            ConfigurationError, Refused, Unavailable: see `IssuerStore.create_entry`.
+        """
+        record = spec.registration(self.trust_domain)
+        try:
+            return await self._finish(self._change("created", who, lambda now: self._created(record, now)))
+        except Refused as refused:
+            same = await self._find(spec.entry_id) if refused.reason is Reason.ENTRY_CONFLICT else None
+            if same is None or same.normal(self.trust_domain) != spec.normal(self.trust_domain):
+                raise
+            return same
+
+    async def update(self, spec: EntrySpec, revision: int, who: Who) -> StoredEntry:
+        """Change an entry that is still at `revision`.
+
+        Raises:
+            ConfigurationError, Refused, Unavailable: see `IssuerStore.update_entry`.
+        """
+        record = spec.registration(self.trust_domain)
+        return await self._finish(self._change("updated", who, lambda now: self._updated(record, revision, now)))
+
+    async def delete(self, entry_id: str, revision: int | None, who: Who) -> None:
+        """Delete an entry.
+
+        Raises:
+            Refused, Unavailable: see `IssuerStore.delete_entry`.
+        """
+
+        def work(now: int) -> None:
+            self._store.delete_entry(entry_id, revision=revision, now=now)
+
+        await self._finish(self._change("deleted", who, work, entry_id))
+
+    async def show(self, entry_id: str) -> StoredEntry:
+        """One entry.
+
+        Raises:
+            Refused: `entry_unknown`.
+            Unavailable: `store_unavailable`.
+        """
+        found = await self._find(entry_id)
+        if found is None:
+            raise Refused(Reason.ENTRY_UNKNOWN, "no entry has this entry_id")
+        return found
+
+    async def all(self) -> tuple[int, tuple[StoredEntry, ...]]:
+        """The revision of the store, and all entries in the order of their creation.
+
+        Raises:
+            Unavailable: `store_unavailable`.
+        """
+        self._known = await asyncio.to_thread(self._read, self._known)
+        return self._known
+
+    async def revision(self) -> int:
+        """The revision of the store: cheap.
+
+        Raises:
+            Unavailable: `store_unavailable`.
+        """
+        return await asyncio.to_thread(self._store.revision)
+
+    async def settled(self, seconds: float) -> None:
+        """Wait until no change is under way, for so long at most."""
+        if self._running:
+            await asyncio.wait(tuple(self._running), timeout=seconds)
+
+    async def _find(self, entry_id: str) -> StoredEntry | None:
+        return next((each for each in (await self.all())[1] if each.entry_id == entry_id), None)
+
+    def _read(self, known: tuple[int, tuple[StoredEntry, ...]]) -> tuple[int, tuple[StoredEntry, ...]]:
+        if self._store.revision() == known[0]:
+            return known
+        state = self._store.load()
+        return state.revision, tuple(StoredEntry.of(each) for each in state.entries)
+
+    def _created(self, record: Registration, now: int) -> StoredEntry:
+        return StoredEntry.of(self._store.create_entry(record, now=now))
+
+    def _updated(self, record: Registration, revision: int, now: int) -> StoredEntry:
+        return StoredEntry.of(self._store.update_entry(record, revision=revision, now=now))
+
+    async def _change(self, action: str, who: Who, work: Callable[[int], _Result], entry_id: str = "") -> _Result:
+        done = await asyncio.to_thread(work, int(self._clock()))
+        stored = done if isinstance(done, StoredEntry) else None
+        event = EntryChanged(
+            action=action,
+            entry_id=stored.entry_id if stored else entry_id,
+            path=stored.path if stored else "",
+            selectors=stored.selectors if stored else (),
+            revision=stored.revision if stored else 0,
+            source=who.source,
+            pid=who.pid,
+            uid=who.uid,
+        )
+        for observer in self._observers:
+            with contextlib.suppress(WimseError):  # it has happened; who cannot record it says so in the log
+                observer(event)
+        if self._on_change is not None:
+            self._on_change()
+        return done
+
+    async def _finish(self, change: Coroutine[Any, Any, _Result]) -> _Result:
+        # A caller that goes away leaves no change without its record.
+        task = asyncio.create_task(change)
+        self._running.add(task)
+        task.add_done_callback(self._forget)
+        waiting: Awaitable[_Result] = asyncio.shield(task)
+        return await waiting
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # seen, also when nobody waits any more
+
+
+def registrations_of(
+    records: Sequence[Registration], *, now: int, default_identities: bool = False
+) -> tuple[Registrations, int | None]:
+    """What is served of the entries of a store.
+
+    Args:
+        records: all of them, in the order of their creation.
+        now: seconds since 1970.
+        default_identities: as for `Registrations`: for development.
+
+    Returns:
+        The registrations without what has expired, and when the next of them expires, or None.
+
+    Raises:
+        ConfigurationError: see `Registrations`.
+    """
+    living = [each for each in records if not each.expired(now)]
+    ends = [each.expires_at for each in living if each.expires_at is not None]
+    served = Registrations([each.entry for each in living], default_identities=default_identities)
+    return served, min(ends, default=None)
