@@ -490,4 +490,5 @@ def test_settings_out_of_bounds_are_refused(wrong: dict[str, Any]) -> None:
 )
 def test_a_command_is_written_as_the_package_writes_it(command: tuple[Any, ...]) -> None:
     """RP-13: each part with its length, so that nothing in it ends it."""
-    assert packed(command) == b"".join(redis.Connection().pack_command(*command))
+    package: Any = redis
+    assert packed(command) == b"".join(package.Connection().pack_command(*command))
