@@ -1,16 +1,18 @@
 #!/usr/bin/env python3
 """What the identity server costs: WITs a second, open streams, memory, and its start.
 
-    benchmarks/identity_server.py [--json] [--seconds N] [--streams N]
+    benchmarks/identity_server.py [--json] [--seconds N] [--streams N] [--streams-per-connection N]
 
-- `ratio`: WITs a second of one server process with 16 callers, beside bare unary calls of grpclib with an answer of the
-  same size, by one server process with the same callers. Each caller opens FetchWITSVID, reads one WIT, and opens it
-  again on the same connection. What a WIT costs at least is measured beside it: a new P-256 key, one ES256 signature.
-- `streams`: so many open FetchWITBundles streams, 60 to each connection, and what the server weighs with them.
+- `ratio`: WITs a second of one server process with 16 callers, beside unary calls of a bare grpclib server with an
+  answer of the same size. Each caller has a connection of its own, opens FetchWITSVID, reads one WIT, cancels the call
+  and opens the next one. `ratio_to_stream` is beside a bare call of that form: one message on a stream, then cancelled.
+  Both servers run alike: a process of their own, the same client, CPU time as the kernel counts it for the server.
+- `key_and_signature_us`: what a WIT costs at least: a new P-256 key and one ES256 signature.
+- `open_streams`: so many open FetchWITBundles streams, what the server weighs with them, and how long it takes from new
+  signing keys until each stream has the new bundle. The limits of the server are raised for it.
 - `idle_mb`, `first_wit_seconds`: memory before anybody has called, and from the process's start to a first WIT.
 
-All is on this machine. Clients are processes of their own; so is each server. How long a change of keys takes to reach
-all streams is told where the server changes its keys, with `--rotate COMMAND` that makes it do so.
+All is on this machine. Clients are processes of their own; so is each server.
 """
 
 from __future__ import annotations
@@ -19,9 +21,10 @@ import argparse
 import asyncio
 import contextlib
 import json
+import logging
 import multiprocessing
+import os
 import resource
-import shlex
 import statistics
 import subprocess
 import sys
@@ -31,32 +34,43 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from grpclib.client import Channel, UnaryUnaryMethod
+from grpclib.client import Channel, UnaryStreamMethod, UnaryUnaryMethod
 from grpclib.const import Cardinality, Handler
 from grpclib.server import Server
 
+from wimse.issuer import Authority, Registrations
 from wimse.keys import PrivateKey
-from wimse.workload_api import WorkloadAPIClient
+from wimse.workload_api import IdentityServer, ServerSettings, WorkloadAPIClient
+from wimse.workload_api.calls import SECURITY_HEADER
 from wimse.workload_api.proto import workload_pb2 as pb
 
 CALLERS = 16
-STREAMS_PER_CONNECTION = 60
-CONNECTIONS_PER_PROCESS = 60
+HOLDERS = 8  # processes that keep streams open
+UNARY, STREAM, WIT = "/Bare/Call", "/Bare/Stream", "/SpiffeWorkloadAPI/FetchWITSVID"
 
 
 class Bare:
-    """A unary call that answers with the same bytes each time."""
+    """Calls that answer with the same bytes each time."""
 
     def __init__(self, answer: pb.WITSVIDResponse) -> None:
         self.answer = answer
 
     def __mapping__(self) -> dict[str, Handler]:
-        return {"/Bare/Call": Handler(self.call, Cardinality.UNARY_UNARY, pb.WITSVIDRequest, pb.WITSVIDResponse)}
+        kinds = (pb.WITSVIDRequest, pb.WITSVIDResponse)
+        return {
+            UNARY: Handler(self.call, Cardinality.UNARY_UNARY, *kinds),
+            STREAM: Handler(self.stream, Cardinality.UNARY_STREAM, *kinds),
+        }
 
     async def call(self, stream: Any) -> None:
         """Answer."""
         await stream.recv_message()
         await stream.send_message(self.answer)
+
+    async def stream(self, stream: Any) -> None:
+        """Answer, and stay."""
+        await self.call(stream)
+        await asyncio.get_running_loop().create_future()
 
 
 def bare_server(path: str, size: int) -> None:
@@ -72,10 +86,10 @@ def bare_server(path: str, size: int) -> None:
 
 
 @contextlib.contextmanager
-def identity_server(folder: str, *lines: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+def identity_server(folder: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """A server process, and its address."""
     config = Path(folder) / "c.toml"
-    config.write_text("\n".join([f'socket = "unix://{folder}/s"', *lines]))
+    config.write_text(f'socket = "unix://{folder}/s"')
     command = [sys.executable, "-m", "wimse", "identity-server", "run", "--config", str(config)]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     try:
@@ -100,37 +114,33 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / 100
 
 
-async def _calls(path: str, seconds: float, *, bare: bool) -> int:
+async def _calls(path: str, seconds: float, name: str) -> int:
     done, end = 0, time.monotonic() + seconds
 
     async def caller() -> None:
         nonlocal done
-        channel = Channel(path=path)
-        call = UnaryUnaryMethod(channel, "/Bare/Call", pb.WITSVIDRequest, pb.WITSVIDResponse)
+        channel, metadata = Channel(path=path), dict([SECURITY_HEADER])
+        kinds = (pb.WITSVIDRequest, pb.WITSVIDResponse)
+        unary, streaming = UnaryUnaryMethod(channel, name, *kinds), UnaryStreamMethod(channel, name, *kinds)
         while time.monotonic() < end:
-            await call(pb.WITSVIDRequest())
+            if name == UNARY:
+                await unary(pb.WITSVIDRequest(), metadata=metadata)
+            else:
+                async with streaming.open(metadata=metadata) as stream:
+                    await stream.send_message(pb.WITSVIDRequest(), end=True)
+                    assert await stream.recv_message() is not None
+                    await stream.cancel()
             done += 1
         channel.close()
 
-    async def wit_caller(client: WorkloadAPIClient) -> None:
-        nonlocal done
-        while time.monotonic() < end:
-            async with contextlib.aclosing(client.watch_wit_svids()) as stream:  # type: ignore[type-var]
-                await anext(stream)
-            done += 1
-
-    if bare:
-        await asyncio.gather(*(caller() for _ in range(CALLERS)))
-    else:
-        async with WorkloadAPIClient(f"unix://{path}") as client:
-            await asyncio.gather(*(wit_caller(client) for _ in range(CALLERS)))
+    await asyncio.gather(*(caller() for _ in range(CALLERS)))
     return done
 
 
-def throughput(path: str, pid: int, seconds: float, *, bare: bool) -> float:
+def throughput(path: str, pid: int, seconds: float, name: str) -> float:
     """Calls for each second of the server's processor time, which is what one core of its own gives."""
     before = cpu_seconds(pid)
-    done = asyncio.run(_calls(path, seconds, bare=bare))
+    done = asyncio.run(_calls(path, seconds, name))
     return done / (cpu_seconds(pid) - before)
 
 
@@ -145,58 +155,101 @@ def floor_us() -> float:
     return statistics.median(taken) * 1e6
 
 
-def compare(seconds: float) -> dict[str, float]:
-    """WITs against bare calls."""
-    wits, bares = [], []
-    with tempfile.TemporaryDirectory() as folder, identity_server(folder) as (server, address):
+def compare(seconds: float, rounds: int) -> dict[str, float]:
+    """WITs against bare calls, in turn."""
+    found: dict[str, list[float]] = {WIT: [], UNARY: [], STREAM: []}
+    context, (mine, theirs) = multiprocessing.get_context("spawn"), multiprocessing.Pipe()
+    with tempfile.TemporaryDirectory() as folder:
+        server = context.Process(target=own_server, args=(f"{folder}/s", 0, theirs))
+        server.start()
+        mine.recv()
 
         async def one() -> int:
-            async with WorkloadAPIClient(address) as client:
+            async with WorkloadAPIClient(f"unix://{folder}/s") as client:
                 return len((await anext(client.watch_wit_svids())).SerializeToString())
 
         size = asyncio.run(one())
-        bare = multiprocessing.get_context("spawn").Process(target=bare_server, args=(f"{folder}/b", size))
+        bare = context.Process(target=bare_server, args=(f"{folder}/b", size))
         bare.start()
         while not Path(f"{folder}/b").exists():
             time.sleep(0.05)
-        for _ in range(3):
-            wits.append(throughput(f"{folder}/s", server.pid, seconds, bare=False))
-            bares.append(throughput(f"{folder}/b", bare.pid or 0, seconds, bare=True))
-        bare.terminate()
-        bare.join()
-    found = {"wits_per_core_second": statistics.median(wits), "bare_per_core_second": statistics.median(bares)}
-    ratio = statistics.median(wit / bare for wit, bare in zip(wits, bares, strict=True))
-    return {**found, "ratio": ratio, "key_and_signature_us": floor_us()}
+        for _ in range(rounds):
+            found[WIT].append(throughput(f"{folder}/s", server.pid or 0, seconds, WIT))
+            found[UNARY].append(throughput(f"{folder}/b", bare.pid or 0, seconds, UNARY))
+            found[STREAM].append(throughput(f"{folder}/b", bare.pid or 0, seconds, STREAM))
+        for each in (bare, server):
+            each.terminate()
+            each.join()
+    return {
+        "wits_per_core_second": statistics.median(found[WIT]),
+        "bare_unary_per_core_second": statistics.median(found[UNARY]),
+        "bare_stream_per_core_second": statistics.median(found[STREAM]),
+        "ratio": statistics.median(wit / bare for wit, bare in zip(found[WIT], found[UNARY], strict=True)),
+        "ratio_to_stream": statistics.median(wit / bare for wit, bare in zip(found[WIT], found[STREAM], strict=True)),
+        "key_and_signature_us": floor_us(),
+    }
 
 
-def hold(address: str, connections: int, streams: int, pipe: Any) -> None:
-    """Keep streams open; tell when each has its first message, and when each has the next one."""
+def own_server(path: str, number: int, pipe: Any) -> None:
+    """Serve with limits for so many streams, and none of calls in a second; new keys for each word that comes."""
+    _raise_files()
+    handler = logging.StreamHandler(Path(os.devnull).open("w"))  # noqa: SIM115 - written as the command line does
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.getLogger("wimse").addHandler(handler)
+    logging.getLogger("wimse").setLevel(logging.INFO)
+    limits = ServerSettings(
+        max_connections=number + 64,
+        max_connections_per_user=number + 64,
+        max_streams=number + 64,
+        max_streams_per_user=number + 64,
+        max_streams_per_process=number + 64,
+        max_calls_per_second_per_user=1_000_000,
+        max_control_frames_per_second=1_000_000,
+    )
 
     async def run() -> None:
-        waiting = connections * streams
+        authority = Authority.create("example.com", now=int(time.time()))
+        server = IdentityServer(authority, Registrations(), limits)
+        changed = asyncio.Queue[str]()
+        loop = asyncio.get_running_loop()
+        async with server.listening(path):
+            loop.add_reader(pipe.fileno(), lambda: changed.put_nowait(pipe.recv()))
+            pipe.send("ready")
+            while await changed.get() == "rotate":
+                other = Authority.create("example.com", now=int(time.time()))
+                pipe.send(time.monotonic())
+                authority.install(other.keys)
+                server.state.keys_changed()
+
+    asyncio.run(run())
+
+
+def hold(address: str, streams: int, each: int, pipe: Any) -> None:
+    """Keep streams open, so many on each connection; tell when each has its first message, and the next one."""
+    _raise_files()
+
+    async def run() -> None:
         opened, changed = asyncio.Event(), asyncio.Event()
         counts = [0, 0]
+        few = asyncio.Semaphore(32)  # opened at one time: neither end is to queue thousands
 
         async def one(client: WorkloadAPIClient) -> None:
-            number = 0
-            async for _ in client.watch_wit_bundles():
-                if number < 2:
-                    counts[number] += 1
-                    if counts[number] == waiting:
-                        (opened, changed)[number].set()
-                number += 1
+            messages = client.watch_wit_bundles()
+            async with few:
+                await anext(messages)
+            for place, event in enumerate((opened, changed)):
+                counts[place] += 1
+                if counts[place] == streams:
+                    event.set()
+                await anext(messages)
 
-        clients = [WorkloadAPIClient(address) for _ in range(connections)]
-        tasks = [asyncio.create_task(one(client)) for client in clients for _ in range(streams)]
+        clients = [WorkloadAPIClient(address) for _ in range(-(-streams // each))]
+        tasks = [asyncio.create_task(one(clients[number // each])) for number in range(streams)]
         await asyncio.wait_for(opened.wait(), 300)
-        pipe.send("open")
-        stopping = asyncio.get_running_loop().run_in_executor(None, pipe.recv)
-        waiting_for_change = asyncio.create_task(changed.wait())
-        await asyncio.wait((stopping, waiting_for_change), return_when=asyncio.FIRST_COMPLETED)
-        if changed.is_set():
-            pipe.send("changed")
-            await stopping
-        waiting_for_change.cancel()
+        pipe.send(time.monotonic())
+        await asyncio.wait_for(changed.wait(), 300)
+        pipe.send(time.monotonic())
+        await asyncio.get_running_loop().run_in_executor(None, pipe.recv)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -206,44 +259,41 @@ def hold(address: str, connections: int, streams: int, pipe: Any) -> None:
     asyncio.run(run())
 
 
-def open_streams(number: int, rotate: str | None) -> dict[str, float]:
-    """Memory with so many streams, and how long a change takes to reach all."""
-    context = multiprocessing.get_context("spawn")
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65_536), hard))
-    connections = -(-number // STREAMS_PER_CONNECTION)
-    limits = (f"max_connections = {connections + 16}", f"max_streams = {number + 64}")
-    with tempfile.TemporaryDirectory() as folder, identity_server(folder, *_known(limits)) as (server, address):
-        idle, holders, left = memory_mb(server.pid), [], connections
-        began = time.monotonic()
-        # A process may have 64 calls at one time, so that each connection's streams come from a process of its own.
-        while left:
-            mine, theirs = context.Pipe()
-            many = 1
-            holder = context.Process(target=hold, args=(address, many, STREAMS_PER_CONNECTION, theirs), daemon=True)
+def open_streams(number: int, each: int) -> dict[str, float]:
+    """Memory with so many streams, and how long new keys take to reach all."""
+    context, (mine, theirs) = multiprocessing.get_context("spawn"), multiprocessing.Pipe()
+    share = -(-number // HOLDERS)
+    with tempfile.TemporaryDirectory() as folder:
+        server = context.Process(target=own_server, args=(f"{folder}/s", share * HOLDERS, theirs), daemon=True)
+        server.start()
+        mine.recv()
+        idle, began, holders = memory_mb(server.pid or 0), time.monotonic(), []
+        for _ in range(HOLDERS):
+            pipe, other = context.Pipe()
+            holder = context.Process(target=hold, args=(f"unix://{folder}/s", share, each, other), daemon=True)
             holder.start()
-            holders.append((holder, mine))
-            left -= many
-        for _, pipe in holders:
-            pipe.recv()
-        found = {"open_seconds": time.monotonic() - began, "memory_mb": memory_mb(server.pid), "before_mb": idle}
-        if rotate is not None:
-            began = time.monotonic()
-            subprocess.run(shlex.split(rotate), check=True)
-            for _, pipe in holders:
-                pipe.recv()
-            found["change_seconds"] = time.monotonic() - began
+            holders.append((holder, pipe))
+        opened = max(pipe.recv() for _, pipe in holders)
+        before = cpu_seconds(server.pid or 0)
+        time.sleep(10)  # twice the recheck interval
+        idle_share = (cpu_seconds(server.pid or 0) - before) / 10
+        memory = memory_mb(server.pid or 0)
+        mine.send("rotate")
+        rotated = mine.recv()
+        changed = max(pipe.recv() for _, pipe in holders)
+        found = {"open_seconds": opened - began, "change_seconds": changed - rotated, "idle_core_share": idle_share}
+        found |= {"before_mb": idle, "memory_mb": memory, "memory_after_change_mb": memory_mb(server.pid or 0)}
         for holder, pipe in holders:
             pipe.send("stop")
-            holder.join(20)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    return {**found, "streams": float(connections * STREAMS_PER_CONNECTION)}
+            holder.join(30)
+        mine.send("stop")
+        server.join(30)
+    return {**found, "streams": float(share * HOLDERS), "streams_per_connection": float(each)}
 
 
-def _known(lines: tuple[str, ...]) -> list[str]:
-    from wimse.workload_api import ServerConfig  # noqa: PLC0415
-
-    return [line for line in lines if line.split(" ")[0] in ServerConfig.__struct_fields__]
+def _raise_files() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def start() -> dict[str, float]:
@@ -269,12 +319,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--seconds", type=float, default=3.0, help="of each round of calls")
-    parser.add_argument("--streams", type=int, default=1_800, help="open at one time; 0 to leave this out")
-    parser.add_argument("--rotate", metavar="COMMAND", help="changes the server's keys while the streams are open")
+    parser.add_argument("--rounds", type=int, default=3, help="of calls; the median counts")
+    parser.add_argument("--streams", type=int, default=10_000, help="open at one time; 0 to leave this out")
+    parser.add_argument("--streams-per-connection", type=int, default=60, help="100 at most")
     arguments = parser.parse_args()
-    found: dict[str, Any] = {**start(), **compare(arguments.seconds)}
+    found: dict[str, Any] = {**start(), **compare(arguments.seconds, arguments.rounds)}
     if arguments.streams:
-        found["open_streams"] = open_streams(arguments.streams, arguments.rotate)
+        found["open_streams"] = open_streams(arguments.streams, arguments.streams_per_connection)
     if arguments.json:
         json.dump(found, sys.stdout, indent=2)
         sys.stdout.write("\n")

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from wimse.errors import Reason, Refused
@@ -78,7 +79,7 @@ class TrustDomain:
         Raises:
             Refused: `identifier_malformed`.
         """
-        return WorkloadIdentifier(self, path)
+        return _workload(self, path)
 
     def __str__(self) -> str:
         return f"{self.scheme}://{self.name}"
@@ -129,3 +130,8 @@ class WorkloadIdentifier:
 
     def __str__(self) -> str:
         return f"{self.trust_domain}{self.path}"
+
+
+@lru_cache(maxsize=1024)  # an issuer writes the same ones again and again; what is refused is not kept
+def _workload(trust_domain: TrustDomain, path: str) -> WorkloadIdentifier:
+    return WorkloadIdentifier(trust_domain, path)

@@ -41,6 +41,7 @@ MAX_KEY_ID_BYTES: Final = 256
 _MAX_HEADERS: Final = 256
 _MAX_KEPT_CHARACTERS: Final = 512
 # WIT-SVID §2.3 and §3.2, JWT-SVID §2.1: these and no others.
+_write_json: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, sort_keys=True, allow_nan=False).encode
 SPIFFE_ALGORITHMS: Final[frozenset[Algorithm]] = frozenset(
     {RS256, RS384, RS512, ES256, ES384, ES512, PS256, PS384, PS512}
 )
@@ -139,12 +140,12 @@ def _check_header(header: Mapping[str, object], what: str) -> None:
 
 
 def sign_compact(
-    header: Mapping[str, object], claims: Mapping[str, object], signer: Signer, *, algorithm_name: str | None = None
+    header: Mapping[str, str], claims: Mapping[str, object], signer: Signer, *, algorithm_name: str | None = None
 ) -> str:
     """Write a compact JWS. `alg` and, where the key has one, `kid` are set from the key.
 
     Args:
-        header: other header parameters, such as `typ`.
+        header: other header parameters, such as `typ`; strings.
         claims: the payload.
         signer: the key; there are no tokens that a shared secret signs.
         algorithm_name: what `alg` says, where the algorithm has several names. Default the first of them.
@@ -161,10 +162,14 @@ def sign_compact(
     if not key.algorithm.has_jose_name(name):
         raise ConfigurationError("the key's algorithm has no such name")
     full = {**header, "alg": name, **({"kid": key.kid} if key.kid is not None else {})}
-    signing_input = f"{_encode(full)}.{_encode(claims)}"
+    signing_input = f"{_encode_header(tuple(full.items()))}.{_encode(claims)}"
     return f"{signing_input}.{b64url_encode(sign_with(signer, signing_input.encode('ascii')))}"
 
 
+@lru_cache(maxsize=_MAX_HEADERS)  # an issuer writes the same one until its key changes
+def _encode_header(members: tuple[tuple[str, str], ...]) -> str:
+    return _encode(dict(members))
+
+
 def _encode(value: Mapping[str, object]) -> str:
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, sort_keys=True, allow_nan=False)
-    return b64url_encode(text.encode("utf-8"))
+    return b64url_encode(_write_json(value).encode("utf-8"))

@@ -7,11 +7,10 @@ token two readings, so none of them is used bare.
 
 from __future__ import annotations
 
-import base64
 import binascii
 import json
 import re
-from binascii import a2b_base64
+from binascii import a2b_base64, b2a_base64
 from typing import Final, NoReturn
 
 import msgspec
@@ -26,6 +25,7 @@ MAX_JSON_INTEGER_DIGITS: Final = 19
 
 _B64URL = re.compile(r"[A-Za-z0-9_-]*", re.ASCII)
 _STANDARD: Final = bytes.maketrans(b"-_", b"+/")
+_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 # By what is left of the length over fours: what it lacks, and the last characters that it can have (RFC 4648 §3.5).
 _PADDING: Final = (b"", b"", b"==", b"=")
 _LAST: Final = (b"", b"", b"AQgw", b"AEIMQUYcgkosw048")
@@ -37,7 +37,7 @@ _JSON_STRUCTURE = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', re.DOTALL)
 
 def b64url_encode(data: bytes) -> str:
     """Encode as base64url without padding (RFC 7515 §2)."""
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+    return b2a_base64(data, newline=False).translate(_URL_SAFE).rstrip(b"=").decode("ascii")
 
 
 def b64url_decode(text: str, what: str) -> bytes:

@@ -49,6 +49,7 @@ class PublicKey:
     kid: str | None = None
     use: str | None = None
     _check: Callable[[bytes, bytes], object] = field(init=False, compare=False)
+    _thumbprint: str = field(init=False, compare=False, default="")
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_check", verifier(self.algorithm, self.native))
@@ -117,7 +118,7 @@ class PublicKey:
 
     def with_kid(self, kid: str | None) -> PublicKey:
         """Return the same key under another identifier."""
-        return replace(self, kid=kid)
+        return self if kid == self.kid else replace(self, kid=kid)
 
     def verify(self, signature: bytes, data: bytes) -> None:
         """Check a signature over `data`.
@@ -150,10 +151,13 @@ class PublicKey:
 
     def thumbprint(self) -> str:
         """The JWK thumbprint with SHA-256, base64url (RFC 7638 §3, RFC 8037 §2)."""
-        canonical = json.dumps(
-            {**self._type_members(), **self._public_members()}, sort_keys=True, separators=(",", ":")
-        )
-        return b64url_encode(hashlib.sha256(canonical.encode("ascii")).digest())
+        if not self._thumbprint:  # of numbers that never change
+            canonical = json.dumps(
+                {**self._type_members(), **self._public_members()}, sort_keys=True, separators=(",", ":")
+            )
+            made = b64url_encode(hashlib.sha256(canonical.encode("ascii")).digest())
+            object.__setattr__(self, "_thumbprint", made)
+        return self._thumbprint
 
     def same_key(self, other: PublicKey) -> bool:
         """Whether both are the same numbers for the same algorithm, whatever they are called."""

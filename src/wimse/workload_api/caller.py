@@ -74,6 +74,7 @@ class ConnectedProcess:
             peer: the server's end of a connected Unix socket.
         """
         self._pidfd: int | None = None
+        self._end = select.poll()  # of the process
         self._refusal: Refused | None = None
         self._process: _Process | None = None
         self.pid = 0
@@ -85,6 +86,7 @@ class ConnectedProcess:
             if self.pid <= 0:
                 raise _denied("the caller is in another pid namespace")
             self._pidfd = _pidfd(peer, self.pid)
+            self._end.register(self._pidfd, select.POLLIN)  # pidfd_open(2): readable when the process has ended
             self._process = self._look()
         except Refused as refused:
             self._refusal = refused
@@ -152,11 +154,7 @@ class ConnectedProcess:
         return _Process(start_time, executable if here else "", running.st_dev, running.st_ino, namespace)
 
     def _has_ended(self) -> bool:
-        if self._pidfd is None:
-            return True
-        poll = select.poll()
-        poll.register(self._pidfd, select.POLLIN)  # pidfd_open(2): readable when the process has ended
-        return bool(poll.poll(0))
+        return self._pidfd is None or bool(self._end.poll(0))
 
 
 def _pidfd(peer: PeerSocket, pid: int) -> int:

@@ -28,7 +28,7 @@ from wimse.workload_api.events import CallRefused
 from wimse.workload_api.properties import ExecutableHashes
 from wimse.workload_api.settings import ServerSettings
 from wimse.workload_api.state import ServedState
-from wimse.workload_api.transport import Bucket, abort, connected_process, receive, receive_many
+from wimse.workload_api.transport import Bucket, abort, connected_process, receive, receive_many, send_at_once
 
 __all__ = ["SECURITY_HEADER", "CallGate", "CallHandler", "Session"]
 
@@ -92,12 +92,14 @@ class Session:
         """Wait until `version` is another than `seen`, or that long; give whether it is another."""
         return await self._state.changes.wait(seen, seconds)
 
-    async def send(self, stream: Stream[Any, Any], message: object) -> None:
+    async def send(self, stream: Stream[Any, Any], message: Message) -> None:
         """Send a message; a caller that does not read it in time loses its connection.
 
         Raises:
             GRPCError: `UNAVAILABLE` then.
         """
+        if send_at_once(stream, message):
+            return
         try:
             async with asyncio.timeout(self._send_seconds):
                 await stream.send_message(message)

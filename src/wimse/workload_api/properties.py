@@ -71,17 +71,21 @@ def read_status(pid: int) -> Status:
         OSError: when the process has ended.
         ValueError: when it is not as proc_pid_status(5) says.
     """
-    fields: dict[bytes, list[bytes]] = {}
-    for line in read_proc(f"/proc/{pid}/status").splitlines():
-        name, _, values = line.partition(b":")
-        if name in {b"Uid", b"Gid", b"Groups"}:  # "Name" comes first and cannot hold a line's end
-            fields.setdefault(name, values.split())
+    text = read_proc(f"/proc/{pid}/status")
     try:
         # real, effective, saved, file system
-        uid, gid = int(fields[b"Uid"][1]), int(fields[b"Gid"][1])
-        return Status(uid, gid, tuple(int(group) for group in fields[b"Groups"]))
-    except (KeyError, IndexError) as error:
+        uid, gid = int(_line(text, b"\nUid:")[1]), int(_line(text, b"\nGid:")[1])
+        return Status(uid, gid, tuple(map(int, _line(text, b"\nGroups:"))))
+    except IndexError as error:
         raise ValueError("/proc/PID/status lacks a line") from error
+
+
+def _line(text: bytes, name: bytes) -> list[bytes]:
+    # The first is the kernel's: "Name" is the first line, and cannot hold a line's end.
+    _, found, rest = text.partition(name)
+    if not found:
+        raise ValueError("/proc/PID/status lacks a line")
+    return rest[: rest.find(b"\n")].split()
 
 
 def properties(pid: int, kinds: frozenset[str], hashes: ExecutableHashes | None = None) -> frozenset[str]:

@@ -13,7 +13,6 @@ All of it belongs to one event loop: call it from there (`loop.call_soon_threads
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Sequence
 
@@ -31,13 +30,15 @@ class Broadcast:
     def __init__(self) -> None:
         """Begin at zero."""
         self.version = 0
-        self._event = asyncio.Event()
+        # A set: ten thousand streams wait, and some stop waiting all the time.
+        self._waiting: set[asyncio.Future[None]] = set()
 
     def notify(self) -> None:
         """Wake all who wait."""
         self.version += 1
-        event, self._event = self._event, asyncio.Event()
-        event.set()
+        waiting, self._waiting = self._waiting, set()
+        for each in waiting:
+            _release(each)
 
     async def wait(self, seen: int, timeout: float) -> bool:  # noqa: ASYNC109 - it is one of two ends of waiting
         """Wait until the number is another than `seen`, or for `timeout` seconds.
@@ -46,10 +47,21 @@ class Broadcast:
             Whether it is another.
         """
         if self.version == seen:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(timeout):
-                    await self._event.wait()
+            loop = asyncio.get_running_loop()
+            released = loop.create_future()
+            self._waiting.add(released)
+            timer = loop.call_later(timeout, _release, released)
+            try:
+                await released
+            finally:
+                timer.cancel()
+                self._waiting.discard(released)
         return self.version != seen
+
+
+def _release(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)
 
 
 class ServedState:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
+from google.protobuf.message import Message
 from grpclib.server import Stream
 
 from wimse.issuer import Caller, Grant, IssuedCertificate, IssuedToken
@@ -32,7 +33,7 @@ _jitter = random.SystemRandom()
 class Answer:
     """One message, and what it was made for."""
 
-    def __init__(self, message: object, issued: Sequence[IssuedToken | IssuedCertificate] = ()) -> None:
+    def __init__(self, message: Message, issued: Sequence[IssuedToken | IssuedCertificate] = ()) -> None:
         """Hold a message.
 
         Args:

@@ -1,8 +1,8 @@
 """What grpclib does not offer by itself: limits on connections and messages, and the connection behind a call.
 
-A few private names of grpclib 0.4 are used, only here: `Stream._stream` to read a message of bounded size,
-`Server._protocol_factory` to see connections come and go, and a connection's table of frames to count some of them.
-asyncio's `transport.get_protocol()` leads from a call to its connection.
+A few private names of grpclib 0.4 are used, only here: `Stream._stream` to read a message of bounded size and to write
+one at once, `Server._protocol_factory` to see connections come and go, and a connection's table of frames to count some
+of them. asyncio's `transport.get_protocol()` leads from a call to its connection.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from grpclib.const import Status
 from grpclib.encoding.base import CodecBase
 from grpclib.exceptions import GRPCError
 from grpclib.protocol import H2Protocol
+from grpclib.protocol import Stream as RawStream
 from grpclib.server import Server, Stream
 from h2.events import PingReceived, PriorityUpdated, RemoteSettingsChanged, StreamReset
 
@@ -30,13 +31,14 @@ from wimse.workload_api.settings import ServerSettings
 if TYPE_CHECKING:
     from grpclib._typing import IServable
 
-__all__ = ["BoundedServer", "Bucket", "abort", "connected_process", "receive", "receive_many"]
+__all__ = ["BoundedServer", "Bucket", "abort", "connected_process", "receive", "receive_many", "send_at_once"]
 
 log = logging.getLogger("wimse.workload_api")
 
 _MESSAGE_HEAD_BYTES: Final = 5  # gRPC over HTTP/2, Length-Prefixed-Message: one flag, four bytes of length
 _SMALLEST_WINDOW_BYTES: Final = 65_535  # RFC 9113 §6.9.2
 _CONNECTION_WINDOW_BYTES: Final = 1_048_576
+_ANSWER_HEAD: Final = ((":status", "200"), ("content-type", "application/grpc+proto"))
 # Frames that cost a caller nothing and us an answer or a task (CVE-2019-9512, CVE-2019-9515, CVE-2023-44487).
 _CONTROL_FRAMES: Final = (PingReceived, RemoteSettingsChanged, StreamReset, PriorityUpdated)
 
@@ -248,20 +250,52 @@ async def receive_many(stream: Stream[Any, Any], kind: type[Message], settings: 
     raise GRPCError(Status.RESOURCE_EXHAUSTED, "too many requests in one call")
 
 
+def send_at_once(stream: Stream[Any, Any], message: Message) -> bool:
+    """Send a message without waiting, with the head of the answer in the same write where it is the first.
+
+    Returns:
+        Whether it is sent. It is not where it would have to wait for its reader, or is longer than one frame.
+
+    Raises:
+        H2Error: when the call has ended.
+    """
+    raw = stream._stream  # noqa: SLF001 - see the module's docstring
+    h2, number, transport = raw._h2_connection, raw.id, raw._transport  # noqa: SLF001
+    if not raw.connection.write_ready.is_set() or transport.is_closing() or number not in h2.streams:
+        return False
+    text = message.SerializeToString()
+    data = b"\0" + len(text).to_bytes(_MESSAGE_HEAD_BYTES - 1, "big") + text
+    if len(data) > min(h2.local_flow_control_window(number), h2.max_outbound_frame_size):
+        return False
+    if not stream._send_initial_metadata_done:  # noqa: SLF001
+        h2.send_headers(number, _ANSWER_HEAD)
+        stream._send_initial_metadata_done = True  # noqa: SLF001
+    h2.send_data(number, data)
+    stream._send_message_done = True  # noqa: SLF001
+    transport.write(h2.data_to_send())
+    return True
+
+
 async def _receive(stream: Stream[Any, Any], kind: type[Message], settings: ServerSettings) -> Any:
     raw = stream._stream  # noqa: SLF001 - see the module's docstring
     try:
+        if raw.buffer._eof:  # noqa: SLF001 - all of it is here
+            return await _read(raw, kind, settings)
         async with asyncio.timeout(settings.request_timeout.total_seconds()):
-            head = await raw.recv_data(_MESSAGE_HEAD_BYTES)
-            if not head:
-                return None
-            length = int.from_bytes(head[1:], "big")
-            if head[0]:
-                raise GRPCError(Status.UNIMPLEMENTED, "compressed messages are not supported")
-            if length > settings.max_request_bytes:
-                raise GRPCError(Status.RESOURCE_EXHAUSTED, "document_too_large")
-            return kind.FromString(await raw.recv_data(length))
+            return await _read(raw, kind, settings)
     except TimeoutError:
         raise GRPCError(Status.DEADLINE_EXCEEDED, "the request message did not arrive in time") from None
     except (DecodeError, AssertionError):  # grpclib asserts that a message is as long as it says
         raise GRPCError(Status.INVALID_ARGUMENT, "message_malformed") from None
+
+
+async def _read(raw: RawStream, kind: type[Message], settings: ServerSettings) -> Any:
+    head = await raw.recv_data(_MESSAGE_HEAD_BYTES)
+    if not head:
+        return None
+    length = int.from_bytes(head[1:], "big")
+    if head[0]:
+        raise GRPCError(Status.UNIMPLEMENTED, "compressed messages are not supported")
+    if length > settings.max_request_bytes:
+        raise GRPCError(Status.RESOURCE_EXHAUSTED, "document_too_large")
+    return kind.FromString(await raw.recv_data(length))
