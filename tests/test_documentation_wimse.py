@@ -78,3 +78,11 @@ def test_the_index_has_every_page() -> None:
 def test_the_table_of_revisions_has_each_of_them() -> None:
     text = (HERE / "revisions.md").read_text(encoding="utf-8")
     assert set(re.findall(r"^\| `([\w-]+)`[^|]*\| `[A-Z0-9_]+` \|", text, re.MULTILINE)) == set(REVISIONS)
+
+
+def test_what_is_left_out_is_decided() -> None:
+    """WC-39: a proof MAY be bound to TLS, and is not."""
+    (row,) = [line for line in (ROOT / "SPEC-MAP.md").read_text(encoding="utf-8").splitlines() if "§9.2.5 |" in line]
+    named = re.search(r"\]\((docs/decisions/\d{4}-[a-z-]+\.md)\)", row)
+    assert named is not None
+    assert "TLS" in (ROOT / named[1]).read_text(encoding="utf-8")

@@ -7,7 +7,13 @@ import pytest
 
 from tests.credentials.tokens import ABSENT, ED_ISSUER, ISSUER, NOW, OTHER, SPIFFE, WIMSE, jws, wit, workload
 from tests.refusals import refused
-from wimse.credentials import TrustBundle, TrustDomain, issue_jwt_svid, jwt_svid_trust_domain, verify_jwt_svid
+from wimse.credentials import (
+    TrustBundle,
+    TrustDomain,
+    issue_jwt_svid,
+    jwt_svid_trust_domain,
+    verify_jwt_svid,
+)
 from wimse.credentials.jwt_svid import VerifiedJWTSVID
 from wimse.errors import Reason
 from wimse.keys import PrivateKey
@@ -64,7 +70,7 @@ def test_another_typ_is_refused(typ: str) -> None:
 
 
 def test_a_wit_is_no_jwt_svid() -> None:
-    """WT-13, the other way round: a WIT is not a bearer token (WC-13, SV-15)."""
+    """WT-13, the other way round: a WIT is not a bearer token (WC-13, SV-15). WT-14: not by the same key either."""
     with refused(Reason.TOKEN_TYPE):
         check(wit(aud=["me"]))
 

@@ -15,12 +15,13 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
+import redis
 
 from tests.stores.claimers import PATIENT, claim_from_processes, in_tasks, in_threads
 from tests.valkey import Valkey, valkey
 from wimse.errors import ConfigurationError, Reason, Unavailable
 from wimse.stores import AsyncRedisReplayStore, RedisReplaySettings, RedisReplayStore
-from wimse.stores.redis_claims import Claims
+from wimse.stores.redis_claims import Claims, packed
 
 NUMBERS = itertools.count()
 FOREVER = 3_000_000_000  # a clock far ahead of every server's
@@ -482,3 +483,12 @@ def test_without_the_package_it_is_said_what_to_install(kind: Any, monkeypatch: 
 def test_settings_out_of_bounds_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError):
         RedisReplaySettings(**wrong)
+
+
+@pytest.mark.parametrize(
+    "command", [("TIME",), ("EVALSHA", "a" * 40, 2, b"k:\x00\r\n$", b"", 150), ("SET", "\u00e9", -1)]
+)
+def test_a_command_is_written_as_the_package_writes_it(command: tuple[Any, ...]) -> None:
+    """RP-13: each part with its length, so that nothing in it ends it."""
+    package: Any = redis
+    assert packed(command) == b"".join(package.Connection().pack_command(*command))

@@ -6,7 +6,7 @@ URLs, with the same demands on TLS:
 
 - in the profile https_spiffe to any host, because the new one must show the same SPIFFE ID;
 - in the profile https_web within the host that was configured and to those that are named beside it, and no further:
-  else who can make the endpoint redirect, and has any certificate of the Web PKI, could publish keys (decision 0022).
+  else who can make the endpoint redirect, and has any certificate of the Web PKI, could publish keys (decision 0006).
 """
 
 from __future__ import annotations

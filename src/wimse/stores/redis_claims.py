@@ -25,7 +25,7 @@ from typing import Any, Final
 
 from wimse.errors import ConfigurationError, Reason, Unavailable
 
-__all__ = ["Claims", "Command", "RedisReplaySettings", "unavailable"]
+__all__ = ["CLAIM", "Claims", "Command", "RedisReplaySettings", "packed", "unavailable"]
 
 Command = tuple[Any, ...]
 Steps = Generator[Command, Any, Any]
@@ -36,7 +36,7 @@ _PREFIX: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
 _SHARDS: Final = 64  # of a cluster: each has its own memory of when it began, in the hash slot of its keys
 _LONGEST: Final = timedelta(seconds=10)
 
-_CLAIM: Final = """\
+CLAIM: Final = """\
 local since = redis.call('GET', KEYS[2])
 if not since then return 'f' .. KEYS[1] end
 if redis.call('SET', KEYS[1], '', 'NX', 'EX', ARGV[1]) then return '1' .. KEYS[1] .. since end
@@ -47,7 +47,7 @@ _BEGIN: Final = """\
 return redis.call('SET', KEYS[1], string.format('%d', tonumber(redis.call('TIME')[1]) + 1 + tonumber(ARGV[1])), 'NX')
 """
 # The name by which a server knows a script; nothing rests on the strength of the hash.
-_CLAIM_SHA: Final = sha1(_CLAIM.encode(), usedforsecurity=False).hexdigest()
+_CLAIM_SHA: Final = sha1(CLAIM.encode(), usedforsecurity=False).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +135,7 @@ class Claims:
         except Exception as error:
             if type(error).__name__ != "NoScriptError":
                 raise
-            reply = yield ("EVAL", _CLAIM, *rest)  # nothing was run: this is no second claim
+            reply = yield ("EVAL", CLAIM, *rest)  # nothing was run: this is no second claim
         verdict, since = self._read(reply, name)
         if verdict == b"f":
             yield from self.begin()
@@ -174,6 +174,15 @@ class Claims:
         """The answers of all nodes: a cluster of several gives them by name, a single one as it is."""
         by_name = self._cluster and isinstance(reply, dict) and "maxmemory_policy" not in reply
         return list(reply.values()) if by_name else [reply]
+
+
+def packed(command: Command) -> bytes:
+    """A command as it is sent: an array of strings, each with its length (RESP)."""
+    parts = [b"*%d\r\n" % len(command)]
+    for each in command:
+        value = each if isinstance(each, bytes) else str(each).encode("utf-8")
+        parts.append(b"$%d\r\n%b\r\n" % (len(value), value))
+    return b"".join(parts)
 
 
 def unavailable(detail: str) -> Unavailable:

@@ -213,7 +213,7 @@ def _check_times(claims: Mapping[str, object], now: int, settings: ProofTokenSet
 
 def _earliest(claims: Mapping[str, object], expires_at: int, now: int, settings: ProofTokenSettings) -> int:
     # Before this it would have been refused for its life, here and in every process with these settings
-    # (docs/decisions/0081). An iat says it better, where there is one; the profile does not ask for it, so one that is
+    # (docs/decisions/0012). An iat says it better, where there is one; the profile does not ask for it, so one that is
     # no time, or is not to be believed, is not there.
     leeway = int(settings.leeway.total_seconds())
     bound = expires_at - int(settings.max_lifetime.total_seconds()) - leeway
