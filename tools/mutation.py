@@ -38,7 +38,7 @@ VERIFYING = ("verifying", "trailers", "several_signatures", "flow", "resolvers",
 TESTS = {
     "base": ("base", "verifying", "component_parameters", "trailers", "signing", VECTORS),
     "coverage": ("base", "components", "verifying", "requirements", "scanner", "component_parameters", VECTORS),
-    "verifying": (*VERIFYING, "forms", "properties"),
+    "verifying": (*VERIFYING, "requirements", "forms", "properties"),
     "selection": ("selection", "several_signatures", "foreign_labels", "verifying"),
     "forms": ("forms", "verifying", "requirements"),
     "scanner": ("scanner", "parameters", "verifying", "forms", "several_signatures", "costs"),
@@ -140,7 +140,7 @@ def main() -> int:
     import hypothesis.strategies  # noqa: F401, PLC0415
     import pytest  # noqa: F401, PLC0415
 
-    log = ROOT / ".mutation" / "tests.log"
+    log = ROOT / ".mutation" / f"tests-{os.getpid()}.log"
     tally: dict[str, Counter[str]] = {}
     survivors: list[dict[str, Any]] = []
     modules = chosen.modules.split(",")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tests.refusals import refused
-from wimse.errors import Reason, Refused
+from wimse.errors import ConfigurationError, Reason, Refused
 from wimse.httpsig import (
     ComponentIdentifier,
     CoveredComponents,
@@ -75,6 +75,13 @@ def test_a_list_knows_the_names_of_its_components() -> None:
     assert covered.names == {"@method", "x"}
     assert covered.has(ComponentIdentifier.parse('"x";bs'))
     assert not covered.has(ComponentIdentifier.parse("x"))
+
+
+@pytest.mark.parametrize("name", ["caf\u00e9", "a\nb"])
+def test_a_name_that_cannot_be_written_is_our_own_mistake(name: str) -> None:
+    """SB-21"""
+    with pytest.raises(ConfigurationError, match="component"):
+        CoveredComponents.of([ComponentIdentifier(name)])
 
 
 def test_the_base_is_built_from_the_message_at_hand_each_time() -> None:
