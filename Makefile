@@ -8,7 +8,7 @@ DEMO  := $(VENV)/.demo-installed
 DEV   := $(VENV)/.dev-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo setup test check format bench drills fuzz docs lock proto clean
+.PHONY: help demo setup test check format bench drills fuzz mutation docs lock proto clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -23,6 +23,8 @@ test: check  ## the checks, then all tests with branch coverage and its floor (A
 	$(BIN)/coverage run -m pytest $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+	@# Signatures and keys: every branch. What is excluded says why on its line.
+	$(BIN)/coverage report --include='src/wimse/httpsig/*,src/wimse/keys/*' --fail-under=100
 
 check: $(DEV)  ## lint, format, types, the laws of the house, links
 	$(BIN)/ruff check .
@@ -46,6 +48,9 @@ fuzz:  ## the fuzz targets (TARGETS="jws bundle" for some of them, SECONDS_EACH=
 	@tools/fuzz_venv.sh
 	.fuzz-venv/bin/python fuzz/run.py $(TARGETS) --seconds $(or $(SECONDS_EACH),60) --jobs $(or $(JOBS),1)
 
+mutation: $(DEV)  ## change base, verifier and digests, and see that a test notices (ARGS="--sample 0.2 --modules base")
+	@tools/mutation.sh $(ARGS)
+
 docs: $(DEV)  ## check the links: the documentation is Markdown, and there is nothing to build
 	$(BIN)/python tools/check_links.py
 
@@ -56,7 +61,7 @@ proto:  ## generate the protobuf code
 	tools/generate_proto.sh
 
 clean:  ## remove environments, caches and reports
-	rm -rf $(VENV) .lock-venv .proto-venv .fuzz-venv .fuzz build dist htmlcov .coverage .coverage.* \
+	rm -rf $(VENV) .lock-venv .proto-venv .fuzz-venv .fuzz .mutation-venv .mutation build dist htmlcov .coverage .coverage.* \
 	  .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
 

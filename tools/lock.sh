@@ -23,3 +23,5 @@ compile "${universal[@]}" pyproject.toml --extra demo --group build -c requireme
 compile --universal --python-version 3.11 requirements/proto.in -o requirements/proto.lock "$@"
 # The fuzzer too, beside what the package itself stands on, at the versions that the tests run with.
 compile "${universal[@]}" pyproject.toml requirements/fuzz.in -c requirements/dev.lock -o requirements/fuzz.lock "$@"
+# The mutation tester alone: the tests themselves run in .venv.
+compile "${universal[@]}" requirements/mutation.in -o requirements/mutation.lock "$@"

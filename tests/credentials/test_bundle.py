@@ -196,6 +196,15 @@ def test_a_chain_that_is_no_certificate_spoils_the_bundle(first: object) -> None
         parse({"use": X509_SVID, "x5c": [first]})
 
 
+def test_a_certificate_of_a_version_that_does_not_exist_spoils_the_bundle() -> None:
+    # Found by fuzzing: the library has an error of another family for it.
+    der = certificate(ec.generate_private_key(ec.SECP256R1()))
+    version = bytes.fromhex("a003020102")  # RFC 5280 §4.1.2.1: [0] INTEGER 2, which is v3
+    assert der.count(version) == 1
+    with refused(Reason.BUNDLE_MALFORMED):
+        parse({"use": X509_SVID, "x5c": [base64.b64encode(der.replace(version, version[:-1] + b"\x12")).decode()]})
+
+
 @pytest.mark.parametrize(
     ("native", "members"),
     [

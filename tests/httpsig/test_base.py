@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tests.refusals import refused
-from wimse.errors import Reason
+from wimse.errors import ConfigurationError, Reason, Refused
 from wimse.httpsig import (
     ComponentIdentifier,
     CoveredComponents,
@@ -59,6 +59,29 @@ def test_a_base_outside_ascii_is_refused_whoever_let_it_in() -> None:
     metadata = SignatureInput.as_signed(CoveredComponents.of(["@method"]), {}, '("@method");tag="\u00e9"')
     with refused(Reason.COMPONENT_VALUE_INVALID):
         signature_base(metadata, REQUEST)
+
+
+def test_the_refusal_names_the_component_that_is_not_ascii() -> None:
+    """RF-12, SB-21: and not its value."""
+    message = Request(method="GET", target="/", fields=Fields([("A", "1"), ("B", "caf\u00e9"), ("C", "\u00e9")]))
+    with pytest.raises(Refused) as caught:
+        base(["@method", "a", "b", "c"], message)
+    assert caught.value.reason is Reason.COMPONENT_VALUE_INVALID
+    assert caught.value.detail == "the value of b is not ASCII"
+
+
+def test_a_list_knows_the_names_of_its_components() -> None:
+    covered = CoveredComponents.of(["@method", '"x";bs', '"x";key="a"'])
+    assert covered.names == {"@method", "x"}
+    assert covered.has(ComponentIdentifier.parse('"x";bs'))
+    assert not covered.has(ComponentIdentifier.parse("x"))
+
+
+@pytest.mark.parametrize("name", ["caf\u00e9", "a\nb"])
+def test_a_name_that_cannot_be_written_is_our_own_mistake(name: str) -> None:
+    """SB-21"""
+    with pytest.raises(ConfigurationError, match="component"):
+        CoveredComponents.of([ComponentIdentifier(name)])
 
 
 def test_the_base_is_built_from_the_message_at_hand_each_time() -> None:

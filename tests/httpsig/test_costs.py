@@ -10,10 +10,11 @@ import pytest
 
 from tests.refusals import refused
 from wimse.errors import Reason, Refused, WimseError
-from wimse.httpsig import Fields, Limits, NeedKey, Request, Requirements, verify_message
+from wimse.httpsig import CoveredComponents, Fields, Limits, NeedKey, Request, Requirements, sign, verify_message
 from wimse.keys import PrivateKey, PublicKey
 
-KEY = PrivateKey.generate().public_key
+PRIVATE = PrivateKey.generate()
+KEY = PRIVATE.public_key
 HUGE = Limits(
     max_signature_field_bytes=10**9, max_signatures=10**6, max_components=10**6, max_parameters=10**6, max_fields=10**6
 )
@@ -161,6 +162,27 @@ def test_the_work_grows_with_the_size_and_no_faster(grow: Callable[[int], Reques
 
     small, large = grow(1_000), grow(4_000)
     assert calls(lambda: judge(large)) < 4.4 * calls(lambda: judge(small)) + 100
+
+
+def covering(number: int, size: int) -> Callable[[], object]:
+    """Sign and verify a message with so many components of such a size, known and new to the verifier."""
+    names = [f"x-{each}" for each in range(number)]
+    fields = [(name, "v" * size) for name in names]
+    covered, requirements = CoveredComponents.of(names), Requirements()
+
+    def both() -> object:
+        signed = sign(Request(method="GET", target="/", fields=Fields(fields)), PRIVATE, covered, {"created": 0})
+        return verify_message(signed, requirements, lambda _: KEY, now=0, limits=HUGE)
+
+    both()
+    return both
+
+
+def test_a_good_signature_costs_as_much_more_as_it_has_components() -> None:
+    """SB-38: and no more calls for a longer field, whose bytes are copied and hashed only."""
+    few, many = calls(covering(100, 10)), calls(covering(400, 10))
+    assert many < 4.4 * few + 100
+    assert calls(covering(100, 10_000)) <= few + 10
 
 
 def test_the_default_limits_bound_the_work() -> None:

@@ -10,6 +10,7 @@ from tests.refusals import refused
 from wimse.errors import ConfigurationError, Reason, Refused
 from wimse.httpsig import (
     ComponentIdentifier,
+    CoveredComponents,
     Fields,
     Request,
     Requirements,
@@ -232,6 +233,26 @@ def test_a_digest_that_cannot_be_used_is_refused_when_the_content_is_given() -> 
 def test_requirements_that_nothing_can_meet_are_a_mistake(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError):
         Requirements(**wrong)
+
+
+def test_what_is_asked_for_by_default() -> None:
+    """TM-12: half a minute between two clocks; and no age at all can be asked for."""
+    assert Requirements().leeway == timedelta(seconds=30)
+    none = Requirements(max_age=timedelta(0), max_lifetime=timedelta(0), leeway=timedelta(0))
+    judge(signed({"created": NOW}), none)
+    with refused(Reason.SIGNATURE_TOO_OLD):
+        judge(signed({"created": NOW - 1}), none)
+
+
+@pytest.mark.parametrize("value", ["1", True, 1.5, b"1", None])
+@pytest.mark.parametrize("name", ["created", "expires"])
+def test_a_time_that_is_no_integer_is_none_whoever_let_it_in(name: str, value: object) -> None:
+    """SB-27: the check's own look at the type, below that of the reader."""
+    metadata = SignatureInput.as_signed(CoveredComponents.of(["@method"]), {"created": NOW, name: value}, "")
+    Requirements().check(metadata, request(), NOW)
+    if name == "created":
+        with refused(Reason.PARAMETER_MISSING):
+            Requirements(max_age=timedelta(seconds=1)).check(metadata, request(), NOW)
 
 
 def test_the_types_of_the_specification_cannot_be_changed() -> None:

@@ -84,6 +84,8 @@ def test_a_label_is_used_once() -> None:
 def test_a_label_that_cannot_be_sent_is_our_own_mistake(label: str) -> None:
     with pytest.raises(ConfigurationError):
         make_signature(REQUEST, KEY, [], {}, label=label)
+    with pytest.raises(ConfigurationError, match="label"):
+        sign(REQUEST, KEY, [], {}, label=label)
 
 
 @pytest.mark.parametrize("alg", ["ed25519", "ES256", "", "hmac-sha256"])

@@ -335,4 +335,7 @@ def test_what_was_verified_cannot_be_changed() -> None:
         result.covered["x"] = "2"  # type: ignore[index]  # that it is read-only is the point
     with pytest.raises(TypeError):
         result.parameters["created"] = 2  # type: ignore[index]  # the same
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        result.label = "another"  # type: ignore[misc]  # the same
     assert "GET" not in repr(result)
+    assert "label='sig1'" in repr(result)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import logging
 import pickle
 import sqlite3
@@ -13,7 +14,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from tests.stores.issuers import ISSUER, KEK, NAME, NOW, ROTATION, SEALER, keeper, sqlite
-from wimse.credentials import TrustDomain, UnverifiedX509SVID, verify_x509_svid
+from wimse.credentials import TrustDomain, UnverifiedX509SVID, issue_x509_authority, verify_x509_svid
 from wimse.errors import ConfigurationError, Reason, Refused, Unavailable
 from wimse.issuer import (
     Authority,
@@ -355,6 +356,17 @@ def test_a_file_of_the_upstream_authority_that_is_not_pem_is_refused(part: str) 
     files = {"chain": b"", "key": key, "roots": b"", part: b"nonsense"}
     with pytest.raises(ConfigurationError, match="upstream"):
         UpstreamAuthority.parse(**files)
+
+
+def test_a_certificate_of_a_version_that_does_not_exist_is_no_upstream_authority() -> None:
+    """The library has an error of another family for it."""
+    key = PrivateKey.generate()
+    der = issue_x509_authority(SPIFFE, key, not_before=NOW, not_after=NOW + 60)
+    # RFC 5280 §4.1.2.1: [0] INTEGER 2, which is v3.
+    wrong = base64.encodebytes(der.replace(bytes.fromhex("a003020102"), bytes.fromhex("a003020112"), 1))
+    pem = b"-----BEGIN CERTIFICATE-----\n" + wrong + b"-----END CERTIFICATE-----\n"
+    with pytest.raises(ConfigurationError, match="chain"):
+        UpstreamAuthority.parse(chain=pem, key=key.to_pem(), roots=pem)
 
 
 def test_a_key_that_is_not_there_is_refused(store: SQLIssuerStore) -> None:

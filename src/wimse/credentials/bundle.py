@@ -237,7 +237,10 @@ def _public_members(der: bytes) -> dict[str, str]:
     # An authority's key need not be one that we verify with: TLS stacks do, and know more types and curves.
     from cryptography import x509  # noqa: PLC0415 - only bundles with certificates need it
 
-    native = x509.load_der_x509_certificate(der).public_key()
+    try:
+        native = x509.load_der_x509_certificate(der).public_key()
+    except x509.InvalidVersion as error:  # the one error for malformed certificates that is not a ValueError
+        raise ValueError("the certificate's version does not exist") from error
     if isinstance(native, rsa.RSAPublicKey):
         modulus, exponent = native.public_numbers().n, native.public_numbers().e
         return {"kty": "RSA", "n": _base64url_uint(modulus), "e": _base64url_uint(exponent)}

@@ -167,7 +167,7 @@ def _private_key(pem: bytes) -> PrivateKey:
 def _certificates(pem: bytes, name: str) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(pem)
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         raise ConfigurationError(f"the upstream authority's {name} is no PEM file of certificates") from None
 
 
