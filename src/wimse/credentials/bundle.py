@@ -57,6 +57,7 @@ class TrustBundle:
     x509_authorities: tuple[bytes, ...] = field(default=(), repr=False)
     sequence: int | None = None
     refresh_hint: int | None = None
+    _texts: dict[tuple[str, ...], bytes] = field(init=False, compare=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         kids = [key.kid for key in (*self.wit_keys, *self.jwt_keys) if key.kid is not None]
@@ -148,7 +149,11 @@ class TrustBundle:
 
     def to_json(self, *uses: str) -> bytes:
         """Write the bundle as the bytes of a JWK Set; arguments as `to_jwks`."""
-        return json.dumps(self.to_jwks(*uses), separators=(",", ":")).encode("utf-8")
+        text = self._texts.get(uses)
+        if text is None:  # once: thousands of streams are given the same bundle
+            text = json.dumps(self.to_jwks(*uses), separators=(",", ":")).encode("utf-8")
+            self._texts[uses] = text
+        return text
 
 
 class TrustBundles(Mapping[TrustDomain, TrustBundle]):

@@ -25,7 +25,6 @@ __all__ = ["Answer", "keep_answering"]
 # (SPIFFE_Workload_API §4.3), and always before half of it is over.
 _EARLIEST_RENEWAL: Final = 0.35
 _LATEST_RENEWAL: Final = 0.45
-_SHORTEST_WAIT: Final = 0.1  # as a part of the life: for lives of seconds, which are rounded to seconds
 _SPLAY_SECONDS_PER_STREAM: Final = 0.0005
 _jitter = random.SystemRandom()
 
@@ -98,4 +97,7 @@ def _renewal(issued: Sequence[IssuedToken | IssuedCertificate]) -> float:
     first = min(issued, key=lambda each: each.expires_at)
     life = first.expires_at - first.issued_at
     part = _jitter.uniform(_EARLIEST_RENEWAL, _LATEST_RENEWAL)
-    return max(first.issued_at + part * life, time.time() + _SHORTEST_WAIT * life)
+    # `issued_at` is rounded down to a second. Of a life of a few seconds that is much, and the renewal would be due at
+    # once, again and again until the second is over: then it is what is left of the life that counts.
+    now = time.time()
+    return max(first.issued_at + part * life, now + _EARLIEST_RENEWAL * (first.expires_at - now))
