@@ -77,7 +77,7 @@ def answer_with(lookup: BundleLookup, replay: ReplayStore | None) -> Callable[[A
 
     def answer(need: NeedBundle | ClaimNonce) -> Any:
         reply = _answer(lookup, replay, need)
-        if not isinstance(reply, _AT_ONCE) and isawaitable(reply):
+        if type(reply) not in _AT_ONCE and isawaitable(reply):
             if isinstance(reply, Coroutine):
                 reply.close()
             raise ConfigurationError("bundles and replay store are asynchronous: use the asynchronous method")

@@ -147,9 +147,10 @@ class Authenticator:
         """The steps, as a generator that yields `NeedBundle` and `ClaimNonce`; arguments as `authenticate`."""
         # Every decision ends here, whoever drives it: with what `_steps` returns, or with the error that it raises,
         # errors of bundles and of the replay store among them.
+        if self._watch is None:
+            return self._steps(request, content, now, None)
         trace = Trace()
-        steps = self._explained(request, content, now, trace)
-        return steps if self._watch is None else self._watch.over(steps, trace)
+        return self._watch.over(self._steps(request, content, now, trace), trace)
 
     def check_head(self, request: Request) -> None:
         """Refuse what needs no content to be refused, before any is asked for (RFC 9110 §10.1.1).
@@ -196,29 +197,27 @@ class Authenticator:
         if refused.reason_class is not ReasonClass.DIGEST and refused.http_status == 400:
             refused.challenge = challenge_for(self._judges, request)
 
-    def _explained(self, request: Request, content: bytes, now: int, trace: Trace) -> Flow[AuthenticatedWorkload]:
+    def _steps(self, request: Request, content: bytes, now: int, trace: Trace | None) -> Flow[AuthenticatedWorkload]:
         try:
-            return (yield from self._steps(request, content, now, trace))
+            wit = yield from verified_wit(request.fields, now, self._token_settings, self._known)  # 1
+            if self._only_judge is not None:
+                proven = self._only_judge.verify(request, content, wit, now)  # 2, 3
+            else:
+                proven = begin_with(self._judges, request, content, wit, now)()
+            if proven.audience is not None and not self._audience.accepts(proven.audience, request):  # 4
+                raise Refused(Reason.AUDIENCE_MISMATCH, "the request is meant for another recipient")
+            key = self._replay_key(proven.nonce, wit)
+            claim = ClaimNonce(key, proven.expires_at + self._leeway_seconds, now, proven.created_at)
+            if (yield claim) is not True:  # 5
+                raise Refused(Reason.REPLAYED, "a message with this nonce was seen before")
+            if trace is not None:
+                trace.identity = wit.identity
+            if self._policy(wit.identity) is not True:  # 6
+                raise Refused(Reason.IDENTITY_NOT_ALLOWED, "this workload may not call")
         except Refused as refused:
             named = explained(refused, request, self._limits)
             self._challenge(named, request)
             raise named from None
-
-    def _steps(self, request: Request, content: bytes, now: int, trace: Trace) -> Flow[AuthenticatedWorkload]:
-        wit = yield from verified_wit(request.fields, now, self._token_settings, self._known)  # 1
-        if self._only_judge is not None:
-            proven = self._only_judge.verify(request, content, wit, now)  # 2, 3
-        else:
-            proven = begin_with(self._judges, request, content, wit, now)()
-        if proven.audience is not None and not self._audience.accepts(proven.audience, request):  # 4
-            raise Refused(Reason.AUDIENCE_MISMATCH, "the request is meant for another recipient")
-        key = self._replay_key(proven.nonce, wit)
-        claim = ClaimNonce(key, proven.expires_at + self._leeway_seconds, now, proven.created_at)
-        if (yield claim) is not True:  # 5
-            raise Refused(Reason.REPLAYED, "a message with this nonce was seen before")
-        trace.identity = wit.identity
-        if self._policy(wit.identity) is not True:  # 6
-            raise Refused(Reason.IDENTITY_NOT_ALLOWED, "this workload may not call")
         return authenticated(wit, proven.proof, proven.revision)
 
     def _judge_of(self, caller: AuthenticatedWorkload) -> Judge:

@@ -35,6 +35,12 @@ class _Form(NamedTuple):
     match: Callable[[str, int], re.Match[str] | None]
 
 
+class _OfKnownForm(LabelledSignature):
+    """A signature that was read by a form, so that there is nothing to learn from it."""
+
+    __slots__ = ()
+
+
 class KnownForms:
     """The forms that are known to one verifier, for one set of limits and of parameter types."""
 
@@ -70,7 +76,7 @@ class KnownForms:
             for name in form.flags:
                 parameters[name] = True
             metadata = SignatureInput.as_signed(form.components, parameters, inputs[len(form.label) + 1 :])
-            return LabelledSignature(form.label, metadata, value)
+            return _OfKnownForm(form.label, metadata, value)
         return None
 
     def learn(self, signature: LabelledSignature, limits: Limits) -> None:
@@ -80,6 +86,8 @@ class KnownForms:
             signature: as it was read with `limits`.
             limits: those that it was read with.
         """
+        if type(signature) is _OfKnownForm:
+            return
         components, parameters = signature.input.components, signature.input.parameters
         key = id(components), tuple(parameters)
         if key in self._known or len(self._known) >= _MAX_FORMS:

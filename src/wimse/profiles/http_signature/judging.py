@@ -121,8 +121,9 @@ class SignatureRules:
     def _before_the_key(
         self, message: Message, wit: VerifiedWIT, requirements: Requirements, now: int, request: Request | None
     ) -> NeedKey:
-        check_single_lines(message.fields, requirements.components, request)
-        check_single_lines(message.fields, requirements.components_if_present, request)
+        if message.fields.repeated or (request is not None and request.fields.repeated):
+            check_single_lines(message.fields, requirements.components, request)
+            check_single_lines(message.fields, requirements.components_if_present, request)
         need = before_the_key(message, requirements, now, request, content=None, limits=self._limits)
         metadata = need.signature.input
         if not metadata.components.names.isdisjoint(_NEVER_COVERED):
