@@ -409,3 +409,11 @@ def test_the_reader_of_one_member_reads_what_the_parser_reads(text: str) -> None
 @given(st.binary(max_size=70), st.sampled_from(["sha-256", "sha-512", "md5"]))
 def test_the_usual_form_is_read_without_the_parser(value: bytes, name: str) -> None:
     assert digest_fields._scan(f"{name}=:{b64encode(value).decode('ascii')}:") == {name: value}
+
+
+@pytest.mark.parametrize(("name", "whose"), [(CONTENT_DIGEST, "content"), (REPR_DIGEST, "representation")])
+def test_a_mismatch_says_whose_digest_differs(name: str, whose: str) -> None:
+    verifier = DigestVerifier(Fields([(name, content_digest(b"one"))]), name=name)
+    verifier.update(b"other")
+    with pytest.raises(Refused, match=f"the {whose}'s sha-256 digest is not the one in"):
+        verifier.finish()
