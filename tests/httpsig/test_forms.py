@@ -190,3 +190,13 @@ def test_a_signature_of_a_known_form_is_judged_as_ever() -> None:
         verify_message(
             Request(method="GET", target="/", fields=altered), requirements, lambda _: KEY.public_key, now=NOW
         )
+
+
+def test_nothing_is_learnt_under_other_limits_than_the_first() -> None:
+    """SB-38: else a form that is too large for one caller's limits would be read for it."""
+    strict, text = Limits(max_components=1), 'a=("@method" "@path");created=1'
+    forms = KnownForms()
+    forms.learn(parse_signatures(fields_of("b=();created=1", "b=:YWJj:"), limits=strict)[0], strict)
+    forms.learn(parse_signatures(fields_of(text, VALUE))[0], DEFAULT_LIMITS)
+    assert forms.read(fields_of("b=();created=2", "b=:YWJj:"), strict) is not None
+    assert forms.read(fields_of(text, VALUE), strict) is None
