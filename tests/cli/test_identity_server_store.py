@@ -150,7 +150,7 @@ SPOILT = {
     ],
 )
 def test_start_that_is_refused_says_what_to_do(config: Path, folder: Path, spoil: str, sentence: str) -> None:
-    """IS-24, IS-34: one sentence, and nothing is served."""
+    """IS-34: one sentence, and nothing is served."""
     with opened_keeper(load_config(config)) as keeper:
         keeper.start(now=int(time.time()))
     database, kek = folder / "issuer.db", folder / "kek"
