@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import timedelta
 from threading import Barrier
 from typing import Any
@@ -78,26 +79,31 @@ def main() -> None:
 def claim_from_processes(kinds: list[str], place: str, claim: tuple[bytes, int, int], times: int) -> Counter[str]:
     """What came of all claims of one process for each kind."""
     key, until, now = claim
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.stores.claimers", kind, place, key.hex(), str(until), str(now), str(times)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for kind in kinds
-    ]
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
+    arguments = (key.hex(), str(until), str(now), str(times))
     found: Counter[str] = Counter()
-    for process in processes:
-        said, _ = process.communicate(timeout=60)
-        found.update(json.loads(said))
+    with ExitStack() as stack:
+        processes = []
+        for kind in kinds:
+            process = stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-m", "tests.stores.claimers", kind, place, *arguments],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                )
+            )
+            stack.callback(process.kill)  # one that failed leaves none waiting
+            processes.append(process)
+        for process in processes:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        for process in processes:
+            said, _ = process.communicate(timeout=60)
+            found.update(json.loads(said))
     return found
 
 

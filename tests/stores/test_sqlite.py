@@ -8,9 +8,11 @@ import sqlite3
 import stat
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -77,6 +79,19 @@ def test_of_a_hundred_claims_of_four_processes_one_is_the_first(tmp_path: Path) 
     """RP-02, RP-03."""
     found = claim_from_processes(["sqlite"] * 4, str(tmp_path / "claims.db"), (key(1), NOW + 90, NOW), 25)
     assert found == {"True": 1, "False": 99}
+
+
+def test_all_who_open_a_new_file_at_once_have_it(tmp_path: Path) -> None:
+    """Whoever comes while another makes the file neither takes it for a foreign one nor gives up."""
+    start = Barrier(4)
+
+    def opening(turn: int) -> int:
+        start.wait(30)
+        return SQLiteReplayStore(tmp_path / f"{turn}.db", since=turn).since
+
+    with ThreadPoolExecutor(4) as pool:
+        for turn in range(100):
+            assert list(pool.map(opening, [turn] * 4)) == [turn] * 4
 
 
 def test_the_file_and_its_companions_are_ours_alone(tmp_path: Path) -> None:

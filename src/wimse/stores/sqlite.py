@@ -24,11 +24,13 @@ from types import TracebackType
 from typing import Final, Self
 
 from wimse.errors import ConfigurationError, Reason, Unavailable
+from wimse.stores.wal import use_wal
 
 __all__ = ["SQLiteReplaySettings", "SQLiteReplayStore"]
 
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _LONGEST: Final = timedelta(seconds=10)
+_OPENING_SECONDS: Final = 2  # several processes may start at once
 _APPLICATION_ID: Final = 0x57494D53  # "WIMS", so that nobody else's file is taken for ours
 
 _SCHEMA: Final = (
@@ -220,18 +222,20 @@ def _own_file(path: str) -> tuple[int, int]:
 def _prepare(connection: sqlite3.Connection, since: int) -> int:
     """Make what is not there yet; gives since when the file remembers."""
     run = connection.execute
-    run("PRAGMA busy_timeout = 2000")  # several processes may start at once
+    run(f"PRAGMA busy_timeout = {1000 * _OPENING_SECONDS}")
+    # Whose file it is, is seen in the transaction that makes it ours: another process may make it at this moment, and
+    # two looks at two states would take its half for another program's.
+    run("BEGIN IMMEDIATE")
     (application,) = run("PRAGMA application_id").fetchone()
     (tables,) = run("SELECT count(*) FROM sqlite_master").fetchone()
     if application != _APPLICATION_ID and (application or tables):
         raise ConfigurationError("the replay store's file is a database of another program")
-    run("BEGIN IMMEDIATE")
     run(f"PRAGMA application_id = {_APPLICATION_ID}")
     for statement in _SCHEMA:
         run(statement)
     run(_BEGIN, {"since": since, "boot": _boot_id()})
     run("COMMIT")
-    run("PRAGMA journal_mode = WAL")  # stays with the file
+    use_wal(connection, _OPENING_SECONDS)
     return int(run(_STATE).fetchone()[2])
 
 

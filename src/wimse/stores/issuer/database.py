@@ -19,6 +19,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from wimse.errors import ConfigurationError, Reason, Unavailable
+from wimse.stores.wal import use_wal
 
 __all__ = ["check_private_file", "open_postgresql", "open_sqlite", "reading", "writing"]
 
@@ -42,8 +43,8 @@ def open_sqlite(path: Path, *, busy_timeout: float) -> Engine:
     @event.listens_for(engine, "connect")
     def _(connection: sqlite3.Connection, _: object) -> None:
         connection.isolation_level = None  # transactions begin here, not in the driver
+        use_wal(connection, busy_timeout)
         for pragma in (
-            "journal_mode = WAL",
             "synchronous = FULL",  # a rotation that was reported is on the disk
             "foreign_keys = ON",
             "secure_delete = ON",  # a revoked key is overwritten
