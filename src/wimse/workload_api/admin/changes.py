@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 from wimse.credentials import TrustDomain
 from wimse.errors import Reason, Refused, WimseError
 from wimse.issuer import IssuerStore, Registration
-from wimse.workload_api.admin.documents import EntrySpec, StoredEntry
+from wimse.workload_api.admin.documents import StoredEntry
+from wimse.workload_api.entry_spec import EntrySpec
 from wimse.workload_api.events import EntryChanged, Observer
 
 __all__ = ["EntryChanges", "Who"]
