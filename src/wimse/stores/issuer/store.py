@@ -23,7 +23,7 @@ from wimse.errors import ConfigurationError, Reason, Refused, Unavailable
 from wimse.issuer import IssuerSettings, IssuerState, KeySet, Registration
 from wimse.issuer.registration import check_registration, check_successor, token_horizon
 from wimse.stores.issuer import schema
-from wimse.stores.issuer.database import open_postgresql, open_sqlite, reading, writing
+from wimse.stores.issuer.database import open_postgresql, open_sqlite, others_connected, reading, writing
 from wimse.stores.issuer.documents import (
     read_entry,
     read_key,
@@ -157,6 +157,14 @@ class SQLIssuerStore:
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
+
+    def in_use_elsewhere(self) -> bool:
+        """Whether other processes have this PostgreSQL database open; of SQLite see `wimse.stores.issuer.using`.
+
+        Raises:
+            Unavailable: `store_unavailable`.
+        """
+        return others_connected(self._engine)
 
     def revision(self) -> int:
         """See `IssuerStore`."""
