@@ -78,7 +78,7 @@ async def still_verifies(config: Path, wit: str, jwt: str) -> None:
 async def test_restored_database_is_served_and_what_was_issued_before_is_valid(
     config: Path, folder: Path, told: Told
 ) -> None:
-    """IS-25, IS-33: from a backup of the running server; the next key signs when it has been published."""
+    """IS-25: from a backup of the running server; the next key signs when it has been published."""
     saved = folder / "saved.db"
     async with identity_server(config):
         wit, jwt = await credentials(config)
@@ -140,7 +140,7 @@ async def test_nothing_is_restored_under_a_running_server(config: Path, folder: 
 def test_backup_that_cannot_be_restored_changes_nothing(
     config: Path, folder: Path, run: Run, fault: str, sentence: str
 ) -> None:
-    """IS-33: one sentence, and what is not sound is never in its place."""
+    """One sentence, and what is not sound is never in its place."""
     saved, database = folder / "saved.db", folder / "issuer.db"
     made(config)
     assert run("identity-server", "backup", saved, "--config", config).status == 0
@@ -200,7 +200,7 @@ def test_backup_overwrites_nothing_and_needs_a_database(config: Path, folder: Pa
 
 
 def test_backup_under_the_key_before_opens_and_is_encrypted_anew(config: Path, folder: Path, run: Run) -> None:
-    """IS-28: with `[encryption.previous]`, until the next start."""
+    """With `[encryption.previous]`, until the next start."""
     made(config)
     run("identity-server", "backup", folder / "saved.db", "--config", config)
     moved_away(folder)
@@ -223,7 +223,7 @@ def test_adopting_waits_for_the_right_clock(config: Path, folder: Path, run: Run
 
 
 async def test_postgresql_is_dumped_restored_and_adopted(folder: Path, told: Told) -> None:
-    """IS-33: with its own programs; the commands say so, and adopt what these put back."""
+    """IS-25: with its own programs; the commands say so, and adopt what these put back."""
     with postgresql() as url:
         (folder / "url").touch(mode=0o600)
         (folder / "url").write_text(url)

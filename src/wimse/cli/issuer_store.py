@@ -6,6 +6,7 @@ import contextlib
 import os
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -111,7 +112,9 @@ def _key(source: KeySourceConfig) -> KeyEncryptionKey:
 
     if source.file:
         return key_from_file(Path(source.file))
-    return key_from_credential(source.credential) if source.credential else key_from_command(source.command)
+    if source.credential:
+        return key_from_credential(source.credential)
+    return key_from_command(source.command, timeout=timedelta(seconds=source.command_timeout_seconds))
 
 
 def _upstream(config: ServerConfig) -> UpstreamAuthority | None:
