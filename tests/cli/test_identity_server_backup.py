@@ -51,8 +51,7 @@ def made(config: Path) -> None:
 
 def moved_away(folder: Path) -> None:
     for path in folder.glob("issuer.db*"):
-        if path.suffix != ".lock":
-            path.rename(folder / f"damaged-{path.name}")
+        path.rename(folder / f"damaged-{path.name}")
 
 
 async def credentials(config: Path) -> tuple[str, str]:
