@@ -171,6 +171,16 @@ def test_what_was_refused_stays_refused() -> None:
         verifier.update(BODY[-1:])
 
 
+def test_what_came_before_too_much_is_not_verified_alone() -> None:
+    """DG-18: the data up to the limit have the right digest, and are not all that was sent."""
+    verifier = DigestVerifier(header(WHOLE), max_bytes=len(BODY))
+    verifier.update(BODY)
+    with refused(Reason.BODY_TOO_LARGE):
+        verifier.update(b"x")
+    with refused(Reason.BODY_TOO_LARGE):
+        verifier.finish()
+
+
 def test_nothing_can_be_added_when_it_is_finished() -> None:
     digester = Digester()
     digester.finish()
@@ -354,6 +364,17 @@ class TestAgain:
             feed(verifier.again(), BODY[:3])
         with refused(Reason.DIGEST_IN_TRAILER):
             verifier.again().finish(header(WHOLE))
+
+    def test_what_had_no_data_has_none_again(self) -> None:
+        """DG-03: where a digest is required, the second reading needs one as the first did."""
+        verifier = DigestVerifier(Fields())
+        verifier.finish()
+        assert verifier.again().required
+        with refused(Reason.DIGEST_MISSING):
+            verifier.again().update(b"x")
+        optional = DigestVerifier(Fields(), required=False)
+        optional.finish()
+        feed(optional.again(), b"x")
 
     def test_only_what_was_verified(self) -> None:
         with pytest.raises(ConfigurationError):
