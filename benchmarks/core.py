@@ -5,11 +5,10 @@
 
 A typical WIMSE request: six components, five parameters, a WIT of about 1 KB, keys loaded. The raw call takes turns in
 one process with ours, and apart from that with `http-message-signatures`, a few calls at a time; each figure is the
-median over the rounds of the ratio within a round, and the clock is that of the processor (`time.process_time`), so that
-what else the machine does falls out. Each message is a new one, of which nothing is known; it is made before the clock
-starts. The raw call takes and gives signatures in the form
-in which they are sent: for ECDSA r and s side by side (RFC 9421 §3.3.4, §3.3.5); the ratios to a call that stops at DER
-are the ones in brackets.
+median over the rounds of the ratio within a round, and the clock is that of the processor (`time.process_time`), so
+that what else the machine does falls out. Each message is a new one, of which nothing is known; it is made before the
+clock starts. The raw call takes and gives signatures in the form in which they are sent: for ECDSA r and s side by side
+(RFC 9421 §3.3.4, §3.3.5); the ratios to a call that stops at DER are the ones in brackets.
 """
 
 from __future__ import annotations

@@ -438,3 +438,17 @@ def test_a_mismatch_says_whose_digest_differs(name: str, whose: str) -> None:
     verifier.update(b"other")
     with pytest.raises(Refused, match=f"the {whose}'s sha-256 digest is not the one in"):
         verifier.finish()
+
+
+def test_the_limit_of_the_field_is_exact() -> None:
+    assert parse_digests(header(WHOLE), limits=Limits(max_field_bytes=len(WHOLE)))
+    with refused(Reason.FIELD_TOO_LARGE):
+        parse_digests(header(WHOLE), limits=Limits(max_field_bytes=len(WHOLE) - 1))
+
+
+@pytest.mark.parametrize("name", ["Content-Digest", "Repr-Digest"])
+def test_a_refusal_names_the_field_and_what_is_wrong(name: str) -> None:
+    with pytest.raises(Refused, match=f"the message has content and no {name}"):
+        DigestVerifier(Fields(), name=name.lower()).update(b"x")
+    with pytest.raises(Refused, match=f"{name} has a member twice"):
+        parse_digests(header(f"{WHOLE}, {WHOLE}", name), name.lower())
