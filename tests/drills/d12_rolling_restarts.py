@@ -103,7 +103,7 @@ async def drill(*, rounds: int, pause: float, interval: int) -> Figures:
         secret.touch(mode=0o600)
         secret.write_text(url)
         store = f'postgresql_url_file = "{secret}"'
-        configs = [configured(path, store, name=name, life=10, interval=interval) for name in ("one", "two")]
+        configs = [configured(path, store, name=name, life=30, interval=interval) for name in ("one", "two")]
         async with contextlib.AsyncExitStack() as outer:
             stacks = [await outer.enter_async_context(contextlib.AsyncExitStack()) for _ in configs]
             for config, stack in zip(configs, stacks, strict=True):
