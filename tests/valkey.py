@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import redis
@@ -48,6 +49,11 @@ class Valkey:
     def standing_still(self) -> Iterator[None]:
         """It listens, and does not answer."""
         self.process.send_signal(signal.SIGSTOP)
+        until = time.monotonic() + 20
+        # On another processor it may go on for a moment.
+        while Path(f"/proc/{self.process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] != "T":
+            assert time.monotonic() < until, "the server does not stand still"
+            time.sleep(0.001)
         try:
             yield
         finally:
