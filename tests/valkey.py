@@ -19,9 +19,10 @@ __all__ = ["Valkey", "valkey"]
 
 
 class Valkey:
-    """One server on one port; what it holds is lost when it ends."""
+    """One server on one port; what it holds is lost when it ends, but for what was saved in a directory."""
 
-    def __init__(self, **config: str) -> None:
+    def __init__(self, directory: Path | None = None, **config: str) -> None:
+        self._kept = {} if directory is None else {"data_dir": directory, "persist": True}
         self.port = free_port()
         self._config = {name.replace("_", "-"): value for name, value in config.items()}
         self._server: Any = None
@@ -37,7 +38,7 @@ class Valkey:
         return process
 
     def start(self) -> None:
-        self._server = ValkeyServer(port=self.port, config=self._config)
+        self._server = ValkeyServer(port=self.port, config=self._config, **self._kept)
         self._server.start()
 
     def kill(self) -> None:
@@ -83,9 +84,10 @@ class Valkey:
 
 
 @contextlib.contextmanager
-def valkey(*, cluster: bool = False, **config: str) -> Iterator[Valkey]:
+def valkey(directory: Path | None = None, *, cluster: bool = False, **config: str) -> Iterator[Valkey]:
     """Run a server."""
-    server = Valkey(**config, **({"cluster_enabled": "yes", "cluster_port": str(free_port())} if cluster else {}))
+    of_cluster = {"cluster_enabled": "yes", "cluster_port": str(free_port())} if cluster else {}
+    server = Valkey(directory, **config, **of_cluster)
     try:
         if cluster:
             server.become_cluster()
