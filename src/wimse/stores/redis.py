@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import time
 from collections.abc import Generator
 from types import TracebackType
@@ -197,6 +198,7 @@ class AsyncRedisReplayStore(_Checked):
         from redis.exceptions import ResponseError
 
         self._error_answer = ResponseError
+        self._process: int | None = None
         self._places = asyncio.Semaphore(self._settings.max_connections)
 
     async def claim(self, key: bytes, until: int, now: int) -> bool:
@@ -208,6 +210,10 @@ class AsyncRedisReplayStore(_Checked):
         await self._run(self._check_steps(), 20 * self._timeout)
 
     async def _run(self, steps: Steps, timeout: float) -> Any:  # noqa: ASYNC109 - there is one place that keeps it
+        if self._process != os.getpid():
+            if self._process is not None:
+                raise unavailable("the replay store was used before this process was forked: each makes its own")
+            self._process = os.getpid()
         try:
             async with asyncio.timeout(timeout), self._places:
                 return await self._drive(steps)
