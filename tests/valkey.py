@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import redis
@@ -18,9 +19,10 @@ __all__ = ["Valkey", "valkey"]
 
 
 class Valkey:
-    """One server on one port; what it holds is lost when it ends."""
+    """One server on one port; what it holds is lost when it ends, but for what was saved in a directory."""
 
-    def __init__(self, **config: str) -> None:
+    def __init__(self, directory: Path | None = None, **config: str) -> None:
+        self._kept = {} if directory is None else {"data_dir": directory, "persist": True}
         self.port = free_port()
         self._config = {name.replace("_", "-"): value for name, value in config.items()}
         self._server: Any = None
@@ -36,7 +38,7 @@ class Valkey:
         return process
 
     def start(self) -> None:
-        self._server = ValkeyServer(port=self.port, config=self._config)
+        self._server = ValkeyServer(port=self.port, config=self._config, **self._kept)
         self._server.start()
 
     def kill(self) -> None:
@@ -48,6 +50,11 @@ class Valkey:
     def standing_still(self) -> Iterator[None]:
         """It listens, and does not answer."""
         self.process.send_signal(signal.SIGSTOP)
+        until = time.monotonic() + 20
+        # On another processor it may go on for a moment.
+        while Path(f"/proc/{self.process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] != "T":
+            assert time.monotonic() < until, "the server does not stand still"
+            time.sleep(0.001)
         try:
             yield
         finally:
@@ -77,9 +84,10 @@ class Valkey:
 
 
 @contextlib.contextmanager
-def valkey(*, cluster: bool = False, **config: str) -> Iterator[Valkey]:
+def valkey(directory: Path | None = None, *, cluster: bool = False, **config: str) -> Iterator[Valkey]:
     """Run a server."""
-    server = Valkey(**config, **({"cluster_enabled": "yes", "cluster_port": str(free_port())} if cluster else {}))
+    of_cluster = {"cluster_enabled": "yes", "cluster_port": str(free_port())} if cluster else {}
+    server = Valkey(directory, **config, **of_cluster)
     try:
         if cluster:
             server.become_cluster()

@@ -35,7 +35,8 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture
 def config(folder: Path) -> Path:
-    return configured(folder, f'sqlite = "{folder}/issuer.db"', life=15, interval=3600, publications=1)
+    # The commands run while nothing renews here, so that what is issued has to outlive several of them.
+    return configured(folder, f'sqlite = "{folder}/issuer.db"', life=16, interval=3600, publications=1)
 
 
 def told(*arguments: str, config: Path) -> Outcome:
