@@ -53,8 +53,10 @@ def _locked(path: Path, kind: int, refusal: str) -> Iterator[None]:
     try:
         try:
             fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise ConfigurationError(refusal) from None
+        except OSError as error:
+            raise ConfigurationError(f"cannot lock {name}: {error.strerror}") from None
         yield
     finally:
         os.close(descriptor)
