@@ -26,13 +26,11 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final, cast
 
-from grpclib.const import Cardinality, Handler
-from grpclib.server import Stream
-
 from wimse.credentials import JWT_SVID, WIT_SVID, TrustBundle, TrustDomain, WorkloadIdentifier, verify_jwt_svid
 from wimse.errors import ConfigurationError, Reason, Refused, Unavailable
 from wimse.issuer import Caller, Grant, IssuedCertificate, IssuedToken
 from wimse.keys import ES256, PrivateKey
+from wimse.workload_api.call import Call, Method
 from wimse.workload_api.calls import CallGate, Session
 from wimse.workload_api.events import Issued
 from wimse.workload_api.proto import workload_pb2 as pb
@@ -110,8 +108,8 @@ class WorkloadAPIService(_Issuing):
             raise ConfigurationError(f"profiles are some of {', '.join(PROFILES)}")
         self._profiles = frozenset(profiles)
 
-    def __mapping__(self) -> dict[str, Handler]:
-        """The calls by path, as grpclib asks for them."""
+    def __mapping__(self) -> dict[str, Method]:
+        """The methods by path."""
         calls = (
             ("x509", "FetchX509SVID", self._fetch_x509_svid, pb.X509SVIDRequest, pb.X509SVIDResponse, True),
             ("x509", "FetchX509Bundles", self._fetch_x509_bundles, pb.X509BundlesRequest, pb.X509BundlesResponse, True),
@@ -122,23 +120,18 @@ class WorkloadAPIService(_Issuing):
             ("wit", "FetchWITBundles", self._fetch_wit_bundles, pb.WITBundlesRequest, pb.WITBundlesResponse, True),
         )
         return {
-            f"/SpiffeWorkloadAPI/{name}": Handler(
-                self._gate.guard(request, answer, security_header=True),
-                Cardinality.UNARY_STREAM if streams else Cardinality.UNARY_UNARY,
-                request,
-                response,
-            )
+            f"/SpiffeWorkloadAPI/{name}": self._gate.guard(request, response, answer, streams=streams)
             for profile, name, answer, request, response, streams in calls
             if profile in self._profiles
         }
 
     # ------------------------------------------------------------------------------------------------------- X.509
 
-    async def _fetch_x509_svid(self, stream: Stream[Any, Any], session: Session, _: pb.X509SVIDRequest) -> None:
+    async def _fetch_x509_svid(self, call: Call, session: Session, _: pb.X509SVIDRequest) -> None:
         def basis(grants: Sequence[Grant]) -> object:
             return grants, self._state.renewals, self._x509_bundle(), self._federated_x509(grants)
 
-        await keep_answering(stream, session, self._x509_svids, basis, self._worthless)
+        await keep_answering(call, session, self._x509_svids, basis, self._worthless)
 
     async def _x509_svids(self, caller: Caller, grants: Sequence[Grant]) -> Answer:
         authority, issued = self._state.authority, list[IssuedCertificate]()
@@ -183,7 +176,7 @@ class WorkloadAPIService(_Issuing):
         federated = self._state.federated_for(grants)
         return {domain: bundle for domain, bundle in federated.items() if domain.scheme == "spiffe"}
 
-    async def _fetch_x509_bundles(self, stream: Stream[Any, Any], session: Session, _: pb.X509BundlesRequest) -> None:
+    async def _fetch_x509_bundles(self, call: Call, session: Session, _: pb.X509BundlesRequest) -> None:
         def bundles(grants: Sequence[Grant]) -> dict[str, bytes]:
             own = {str(self._state.authority.spiffe_trust_domain): self._x509_bundle()}
             return {**self._federated_x509(grants), **own}
@@ -191,11 +184,11 @@ class WorkloadAPIService(_Issuing):
         async def answer(_: Caller, grants: Sequence[Grant]) -> Answer:
             return Answer(pb.X509BundlesResponse(bundles=bundles(grants)))
 
-        await keep_answering(stream, session, answer, bundles)
+        await keep_answering(call, session, answer, bundles)
 
     # --------------------------------------------------------------------------------------------------------- JWT
 
-    async def _fetch_jwt_svid(self, stream: Stream[Any, Any], session: Session, request: pb.JWTSVIDRequest) -> None:
+    async def _fetch_jwt_svid(self, call: Call, session: Session, request: pb.JWTSVIDRequest) -> None:
         authority, response, audience = self._state.authority, pb.JWTSVIDResponse(), list(request.audience)
         caller, grants = await session.grants()
         for grant, subject in _wanted(grants, request.spiffe_id, authority.spiffe_trust_domain):
@@ -206,9 +199,9 @@ class WorkloadAPIService(_Issuing):
                 functools.partial(authority.issue_jwt_svid, subject, audience, lifetime=grant.terms.jwt_svid_lifetime),
             )
             response.svids.add(spiffe_id=str(subject), svid=token.text, hint=grant.hint)
-        await session.send(stream, response)
+        await session.send(call, response)
 
-    async def _fetch_jwt_bundles(self, stream: Stream[Any, Any], session: Session, _: pb.JWTBundlesRequest) -> None:
+    async def _fetch_jwt_bundles(self, call: Call, session: Session, _: pb.JWTBundlesRequest) -> None:
         def bundles(grants: Sequence[Grant]) -> dict[str, bytes]:
             domain = self._state.authority.spiffe_trust_domain
             own = {str(domain): self._state.own_bundle(domain).to_json(JWT_SVID)}
@@ -218,9 +211,9 @@ class WorkloadAPIService(_Issuing):
         async def answer(_: Caller, grants: Sequence[Grant]) -> Answer:
             return Answer(pb.JWTBundlesResponse(bundles=bundles(grants)))
 
-        await keep_answering(stream, session, answer, bundles)
+        await keep_answering(call, session, answer, bundles)
 
-    async def _validate(self, stream: Stream[Any, Any], session: Session, request: pb.ValidateJWTSVIDRequest) -> None:
+    async def _validate(self, call: Call, session: Session, request: pb.ValidateJWTSVIDRequest) -> None:
         await session.caller()
         if not request.audience or not request.svid:  # §6.2.3, §4.5: mandatory
             raise Refused(Reason.AUDIENCE_MISSING if request.svid else Reason.TOKEN_MALFORMED, "a field is empty")
@@ -231,11 +224,11 @@ class WorkloadAPIService(_Issuing):
             raise _invalid_argument(refused) from None
         response = pb.ValidateJWTSVIDResponse(spiffe_id=str(svid.identity))
         response.claims.update(cast("dict[str, Any]", dict(svid.claims)))  # JSON, as it was parsed
-        await session.send(stream, response)
+        await session.send(call, response)
 
     # --------------------------------------------------------------------------------------------------------- WIT
 
-    async def _fetch_wit_svid(self, stream: Stream[Any, Any], session: Session, request: pb.WITSVIDRequest) -> None:
+    async def _fetch_wit_svid(self, call: Call, session: Session, request: pb.WITSVIDRequest) -> None:
         def basis(grants: Sequence[Grant]) -> object:
             wanted = _wanted(grants, request.spiffe_id, self._state.authority.wit_trust_domain)
             return wanted, self._state.renewals
@@ -243,7 +236,7 @@ class WorkloadAPIService(_Issuing):
         async def answer(caller: Caller, grants: Sequence[Grant]) -> Answer:
             return await self._wit_svids(caller, grants, request.spiffe_id)
 
-        await keep_answering(stream, session, answer, basis, self._worthless)
+        await keep_answering(call, session, answer, basis, self._worthless)
 
     async def _wit_svids(self, caller: Caller, grants: Sequence[Grant], requested: str) -> Answer:
         authority, response, issued = self._state.authority, pb.WITSVIDResponse(), list[IssuedToken]()
@@ -276,7 +269,7 @@ class WorkloadAPIService(_Issuing):
             return issued.kid in keys.distrusted
         return issued.kid in keys.distrusted or all(key.kid != issued.kid for key in keys.wit_keys)
 
-    async def _fetch_wit_bundles(self, stream: Stream[Any, Any], session: Session, _: pb.WITBundlesRequest) -> None:
+    async def _fetch_wit_bundles(self, call: Call, session: Session, _: pb.WITBundlesRequest) -> None:
         def bundles(grants: Sequence[Grant]) -> dict[str, str]:
             domain = self._state.authority.wit_trust_domain
             own = {str(domain): self._state.own_bundle(domain).to_json(WIT_SVID).decode("utf-8")}
@@ -291,22 +284,18 @@ class WorkloadAPIService(_Issuing):
         async def answer(_: Caller, grants: Sequence[Grant]) -> Answer:
             return Answer(pb.WITBundlesResponse(bundles=bundles(grants)))
 
-        await keep_answering(stream, session, answer, bundles)
+        await keep_answering(call, session, answer, bundles)
 
 
 class MiniSPIREService(_Issuing):
     """`MiniSPIREWorkloadAPI`: `MintWITSVID` as minispire answers it, without the security header."""
 
-    def __mapping__(self) -> dict[str, Handler]:
-        """The call by path, as grpclib asks for it."""
-        handler = self._gate.guard(pb.WITSVIDRequest, self._mint, security_header=False)
-        return {
-            "/MiniSPIREWorkloadAPI/MintWITSVID": Handler(
-                handler, Cardinality.UNARY_UNARY, pb.WITSVIDRequest, pb.WITSVIDResponse
-            )
-        }
+    def __mapping__(self) -> dict[str, Method]:
+        """The method by path."""
+        method = self._gate.guard(pb.WITSVIDRequest, pb.WITSVIDResponse, self._mint, security_header=False)
+        return {"/MiniSPIREWorkloadAPI/MintWITSVID": method}
 
-    async def _mint(self, stream: Stream[Any, Any], session: Session, request: pb.WITSVIDRequest) -> None:
+    async def _mint(self, call: Call, session: Session, request: pb.WITSVIDRequest) -> None:
         authority, response = self._state.authority, pb.WITSVIDResponse()
         caller, grants = await session.grants()
         for grant, subject in _wanted(grants, request.spiffe_id, authority.spiffe_trust_domain):
@@ -321,7 +310,7 @@ class MiniSPIREService(_Issuing):
             )
             encoded_key = base64.b64encode(key.to_pkcs8_der()).decode("ascii")
             response.svids.add(spiffe_id=str(subject), wit_svid=token.text, wit_svid_key=encoded_key, hint=grant.hint)
-        await session.send(stream, response)
+        await session.send(call, response)
 
 
 def _wanted(
