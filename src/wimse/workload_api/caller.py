@@ -28,8 +28,8 @@ import select
 import socket
 import struct
 import sys
-from dataclasses import dataclass
-from typing import Final, Protocol
+from dataclasses import replace
+from typing import Final, NamedTuple, Protocol
 
 from wimse.errors import Reason, Refused
 from wimse.issuer import Caller
@@ -50,8 +50,7 @@ class PeerSocket(Protocol):
         """As `socket.socket.getsockopt`."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Process:
+class _Process(NamedTuple):
     """What is fixed at the beginning: the file that is executed, and where."""
 
     executable: str
@@ -78,6 +77,7 @@ class ConnectedProcess:
         self._end = select.poll()  # of the process
         self._refusal: Refused | None = None
         self._process: _Process | None = None
+        self._caller: Caller | None = None
         self.pid = 0
         self.uid: int | None = None
         try:
@@ -91,6 +91,7 @@ class ConnectedProcess:
             self._proc = _open_directory(self.pid)
             self._our_namespace = os.readlink("/proc/self/ns/mnt")  # noqa: PTH115 - see read_proc
             self._process = self._look()
+            self._caller = Caller(pid=self.pid, uid=self._uid, gid=self._gid, executable=self._process.executable)
         except Refused as refused:
             self._refusal = refused
         except (OSError, struct.error):
@@ -107,18 +108,17 @@ class ConnectedProcess:
             Refused: `no_identity` when the process has ended, executes another file or is another user than when it
                 connected, or cannot be looked at.
         """
-        if self._refusal is not None or self._process is None:
+        if self._refusal is not None or self._caller is None:
             raise self._refusal or _denied("the kernel does not say who the caller is")
         self._look_again()
-        found: frozenset[str] = _NO_KINDS
-        if kinds - _FROM_THE_LOOK:
-            try:
-                found = properties(self.pid, kinds, hashes)
-            except (OSError, ValueError):
-                raise _denied("the caller has ended or cannot be looked at") from None
-            self._look_again()
-        executable = self._process.executable
-        return Caller(pid=self.pid, uid=self._uid, gid=self._gid, executable=executable, properties=found)
+        if kinds <= _FROM_THE_LOOK:
+            return self._caller
+        try:
+            found = properties(self.pid, kinds, hashes)
+        except (OSError, ValueError):
+            raise _denied("the caller has ended or cannot be looked at") from None
+        self._look_again()
+        return replace(self._caller, properties=found)
 
     def _look_again(self) -> None:
         if self._look() != self._process:

@@ -19,12 +19,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import functools
-import json
 import logging
 import secrets
 import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final, cast
+
+import msgspec
 
 from wimse.credentials import JWT_SVID, WIT_SVID, TrustBundle, TrustDomain, WorkloadIdentifier, verify_jwt_svid
 from wimse.errors import ConfigurationError, Reason, Refused, Unavailable
@@ -74,16 +75,17 @@ class _Issuing:
             self._state.issuer_fails = True
             raise
         self._state.issuer_fails = False
-        self._state.tell(
-            Issued(
-                credential=credential,
-                subject=str(subject),
-                issued_at=issued.issued_at,
-                expires_at=issued.expires_at,
-                token_id=token_id,
-                caller=caller,
+        if self._state.observed:
+            self._state.tell(
+                Issued(
+                    credential=credential,
+                    subject=str(subject),
+                    issued_at=issued.issued_at,
+                    expires_at=issued.expires_at,
+                    token_id=token_id,
+                    caller=caller,
+                )
             )
-        )
         number = f", jti {token_id}" if token_id else ""
         log.info("%s is issued to %s until %d%s", _NAMES[credential], subject, issued.expires_at, number)
         return issued
@@ -233,12 +235,10 @@ class WorkloadAPIService(_Issuing):
             wanted = _wanted(grants, request.spiffe_id, self._state.authority.wit_trust_domain)
             return wanted, self._state.renewals
 
-        async def answer(caller: Caller, grants: Sequence[Grant]) -> Answer:
-            return await self._wit_svids(caller, grants, request.spiffe_id)
-
+        answer = functools.partial(self._wit_svids, requested=request.spiffe_id)
         await keep_answering(call, session, answer, basis, self._worthless)
 
-    async def _wit_svids(self, caller: Caller, grants: Sequence[Grant], requested: str) -> Answer:
+    async def _wit_svids(self, caller: Caller, grants: Sequence[Grant], *, requested: str) -> Answer:
         authority, response, issued = self._state.authority, pb.WITSVIDResponse(), list[IssuedToken]()
         for grant, subject in _wanted(grants, requested, authority.wit_trust_domain):
             key = await _new_key(grant)
@@ -257,9 +257,8 @@ class WorkloadAPIService(_Issuing):
                 number,
             )
             issued.append(token)
-            response.svids.add(
-                spiffe_id=str(subject), wit_svid=token.text, wit_svid_key=json.dumps(key.to_jwk()), hint=grant.hint
-            )
+            jwk = msgspec.json.encode(key.to_jwk()).decode("ascii")
+            response.svids.add(spiffe_id=str(subject), wit_svid=token.text, wit_svid_key=jwk, hint=grant.hint)
         return Answer(response, issued)
 
     def _worthless(self, issued: IssuedToken | IssuedCertificate) -> bool:
