@@ -21,9 +21,7 @@ import argparse
 import asyncio
 import contextlib
 import json
-import logging
 import multiprocessing
-import os
 import resource
 import statistics
 import subprocess
@@ -41,6 +39,7 @@ from grpclib.server import Server
 from wimse.issuer import Authority, Registrations
 from wimse.keys import PrivateKey
 from wimse.workload_api import IdentityServer, ServerSettings, WorkloadAPIClient
+from wimse.workload_api.audit import AuditLog
 from wimse.workload_api.calls import SECURITY_HEADER
 from wimse.workload_api.proto import workload_pb2 as pb
 
@@ -193,10 +192,6 @@ def compare(seconds: float, rounds: int) -> dict[str, float]:
 def own_server(path: str, number: int, pipe: Any) -> None:
     """Serve with limits for so many streams, and none of calls in a second; new keys for each word that comes."""
     _raise_files()
-    handler = logging.StreamHandler(Path(os.devnull).open("w"))  # noqa: SIM115 - written as the command line does
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.getLogger("wimse").addHandler(handler)
-    logging.getLogger("wimse").setLevel(logging.INFO)
     limits = ServerSettings(
         max_connections=number + 64,
         max_connections_per_user=number + 64,
@@ -209,7 +204,8 @@ def own_server(path: str, number: int, pipe: Any) -> None:
 
     async def run() -> None:
         authority = Authority.create("example.com", now=int(time.time()))
-        server = IdentityServer(authority, Registrations(), limits)
+        audit = AuditLog(f"{path}.audit")  # as in production
+        server = IdentityServer(authority, Registrations(), limits, observers=[audit])
         changed = asyncio.Queue[str]()
         loop = asyncio.get_running_loop()
         async with server.listening(path):

@@ -157,6 +157,11 @@ class PublicKey:
             object.__setattr__(self, "_thumbprint", made)
         return self._thumbprint
 
+    @property
+    def numbers(self) -> bytes:
+        """What tells the key from every other one, whatever it is for and is called."""
+        return b"".join(self._members)
+
     def same_key(self, other: PublicKey) -> bool:
         """Whether both are the same numbers for the same algorithm, whatever they are called."""
         return self.algorithm is other.algorithm and self._members == other._members

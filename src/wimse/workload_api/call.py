@@ -4,8 +4,9 @@ It stands between HTTP/2 (h2, and grpclib's connection with its flow control) an
 
 1. A call is admitted when its head has arrived, and begins when its request message is whole. Until then it is no task,
    and of a message no more is kept than the limit allows.
-2. What answers is a task. A call that has more to say later, when something changes, rests without one: ten thousand
-   streams that wait are ten thousand small objects, and one that is reset unwinds nothing.
+2. What answers runs at once, and is a task from where it first has to wait. A call that has more to say later, when
+   something changes, rests without one: ten thousand streams that wait are ten thousand small objects, and one that is
+   reset unwinds nothing.
 3. However a call ends, what it was admitted with is given back, once.
 4. A failure reaches the caller as status and message that the method makes of it, nothing else.
 """
@@ -13,7 +14,8 @@ It stands between HTTP/2 (h2, and grpclib's connection with its flow control) an
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import types
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -205,6 +207,7 @@ class Call:
 
     async def _requests(self) -> AsyncIterator[Any]:
         settings = self._calls.settings
+        await asyncio.sleep(0)  # see `resume`
         for _ in range(settings.max_requests_per_stream):
             try:
                 async with asyncio.timeout(settings.request_timeout.total_seconds()):
@@ -232,9 +235,17 @@ class Call:
     # ---------------------------------------------------------------------------------------- what is answered
 
     def resume(self, work: Callable[..., Awaitable[None]], *arguments: Any) -> None:
-        """Let `work` answer, as a task; at its end the call ends, unless it rests."""
+        """Let `work` answer; at its end the call ends, unless it rests.
+
+        Until it waits for the first time there is no `asyncio.current_task`, which `asyncio.timeout` asks for.
+        """
         self._resting = None
-        self._task = asyncio.get_running_loop().create_task(self._run(work, *arguments))
+        answering = self._run(work, *arguments)
+        try:
+            waiting = answering.send(None)
+        except StopIteration:
+            return
+        self._task = asyncio.get_running_loop().create_task(_as_task(answering, waiting))
 
     async def _run(self, work: Callable[..., Awaitable[None]], *arguments: Any) -> None:
         try:
@@ -328,6 +339,25 @@ class Call:
     def task(self) -> asyncio.Task[None] | None:
         """What answers now."""
         return self._task
+
+
+async def _as_task(answering: Coroutine[Any, Any, None], waiting: Any) -> None:
+    await _rest_of(answering, waiting)
+
+
+@types.coroutine
+def _rest_of(answering: Coroutine[Any, Any, None], waiting: Any) -> Generator[Any, Any, None]:
+    """Go on with a coroutine that has given back what it waits for."""
+    try:
+        while True:
+            try:
+                got = yield waiting
+            except BaseException as error:  # noqa: BLE001 - a cancellation above all; it is not for us
+                waiting = answering.throw(error)
+            else:
+                waiting = answering.send(got)
+    except StopIteration:
+        return
 
 
 def _malformed() -> GRPCError:

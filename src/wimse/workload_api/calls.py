@@ -104,6 +104,7 @@ class Session:
         """
         if call.send_at_once(message):
             return
+        await asyncio.sleep(0)  # see `Call.resume`
         try:
             async with asyncio.timeout(self._send_seconds):
                 await call.send(message)

@@ -47,7 +47,7 @@ _NAMES: Final = {"wit": "a WIT", "jwt-svid": "a JWT-SVID", "x509-svid": "an X.50
 
 
 class _Issuing:
-    """What both services do when they issue: count failures, tell the observers."""
+    """What both services do when they issue: count failures, tell the observers, or the log where none records it."""
 
     def __init__(self, state: ServedState, gate: CallGate) -> None:
         """Serve what `state` holds.
@@ -86,8 +86,9 @@ class _Issuing:
                     caller=caller,
                 )
             )
-        number = f", jti {token_id}" if token_id else ""
-        log.info("%s is issued to %s until %d%s", _NAMES[credential], subject, issued.expires_at, number)
+        if not self._state.recorded:
+            number = f", jti {token_id}" if token_id else ""
+            log.info("%s is issued to %s until %d%s", _NAMES[credential], subject, issued.expires_at, number)
         return issued
 
 

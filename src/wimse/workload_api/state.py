@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from wimse.credentials import TrustBundle, TrustBundles, TrustDomain
 from wimse.errors import ConfigurationError, Reason, Unavailable
 from wimse.issuer import Authority, Grant, Registrations
-from wimse.workload_api.events import Event, Observer
+from wimse.workload_api.events import Event, Observer, Recorder
 
 __all__ = ["Broadcast", "ServedState"]
 
@@ -127,6 +127,7 @@ class ServedState:
         self.no_streams = asyncio.Event()
         self.no_streams.set()
         self.issuer_fails = False
+        self.recorded = any(isinstance(each, Recorder) for each in observers)
         self._observers = tuple(observers)
         self.replace_federated(federated or TrustBundles())
 
