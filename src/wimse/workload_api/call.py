@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Call", "Method"]
 
+_MAX_TIMEOUT_CHARACTERS: Final = 9
 _MESSAGE_HEAD_BYTES: Final = 5  # gRPC over HTTP/2, Length-Prefixed-Message: one flag, four bytes of length
 
 
@@ -62,7 +63,7 @@ class Call:
 
     Attributes:
         path: of the method, such as ``/SpiffeWorkloadAPI/FetchWITSVID``.
-        headers: of the request.
+        headers: of the request, until the call is admitted.
     """
 
     __slots__ = (
@@ -128,10 +129,11 @@ class Call:
         """Let the method look at the head."""
         try:
             self._at_end = self._method.admit(self)
-            seconds = min(map(decode_timeout, self.values("grpc-timeout")), default=None)
+            seconds = min(map(_seconds, self.values("grpc-timeout")), default=None)
         except Exception as error:  # noqa: BLE001 - the method says what the caller is told
             self._fail(error)
             return
+        self.headers = []  # nobody asks again, and a call may be open for long
         if seconds is not None:
             self._deadline = self._end_in(seconds, "deadline exceeded")
         if self._method.takes_many:
@@ -167,6 +169,7 @@ class Call:
             return
         if self._patience is not None:
             self._patience.cancel()
+        self._data.clear()
         self._begin(request)
 
     def receive_end(self) -> None:
@@ -358,6 +361,14 @@ def _rest_of(answering: Coroutine[Any, Any, None], waiting: Any) -> Generator[An
                 waiting = answering.send(got)
     except StopIteration:
         return
+
+
+def _seconds(timeout: str) -> float:
+    # gRPC over HTTP/2, Timeout: at most eight digits
+    try:
+        return decode_timeout(timeout[:_MAX_TIMEOUT_CHARACTERS])
+    except ValueError:
+        raise GRPCError(Status.INVALID_ARGUMENT, "grpc-timeout is malformed") from None
 
 
 def _malformed() -> GRPCError:

@@ -230,7 +230,7 @@ class _Connection(H2Protocol):
         self._control_frames = Bucket(served.settings.max_control_frames_per_second)
         self._transport: Transport | None = None
         self.process: ConnectedProcess | None = None
-        self.calls: Calls | None = None
+        self.calls: Calls
 
     def connection_made(self, transport: BaseTransport) -> None:
         super().connection_made(transport)
@@ -260,8 +260,7 @@ class _Connection(H2Protocol):
         if transport is None or transport.is_closing():
             return
         super().data_received(data)
-        if self.calls is not None:
-            self.calls.processed()
+        self.calls.processed()
         # What h2 answers by itself (to a PING, to SETTINGS) is not held back by flow control.
         if transport.get_write_buffer_size() > self._max_buffer:
             self._punish("it does not read what it is answered")
@@ -351,7 +350,7 @@ class BoundedServer(Server):
         super().close()
         # Since Python 3.12 a server waits for its connections to end, and nobody else ends them.
         for connection in self.connections:
-            self._answering.update(call.task for call in connection.calls or () if call.task is not None)
+            self._answering.update(call.task for call in connection.calls if call.task is not None)
             connection.close()
 
     async def wait_closed(self) -> None:
