@@ -51,7 +51,7 @@ def test_a_key_is_claimed_once_in_a_cluster(opened: Opening, cluster: Valkey) ->
 def test_a_claim_is_one_command(opened: Opening, kind: str, request: pytest.FixtureRequest) -> None:
     """RP-02, MW-03: one round trip, in which look and claim are one; a replay takes no more."""
     used: Valkey = request.getfixturevalue(kind)
-    store, now = opened(used, cluster=kind == "cluster"), clock()
+    store, now = opened(used, cluster=kind == "cluster", timeout=PATIENT), clock()
 
     def calls(admin: Any) -> dict[str, int]:
         return {name: int(each["calls"]) for name, each in admin.info("commandstats").items()}
@@ -265,7 +265,7 @@ def test_an_answer_to_another_claim_is_none(answer: object) -> None:
 def test_a_full_server_fails_closed(opened: Opening) -> None:
     """RP-10, RP-12: what it has seen it still knows."""
     with valkey(maxmemory_policy="noeviction") as server, server.admin() as admin:
-        store, now, accepted = opened(server), clock(), []
+        store, now, accepted = opened(server, timeout=PATIENT), clock(), []
         admin.config_set("maxmemory", admin.info("memory")["used_memory"] + 400_000)
         for number in range(100_000):
             try:
