@@ -97,7 +97,7 @@ async def test_entries_are_created_shown_listed_changed_and_deleted(folder: Path
         ("created", "payments", 1),
         ("updated", "payments", 2),
         ("created", "orders", 1),
-        ("deleted", "payments", 0),
+        ("deleted", "payments", 2),
     ]
     assert {(each.pid, each.uid, each.source) for each in told if isinstance(each, EntryChanged)} == {
         (os.getpid(), os.geteuid(), "admin")

@@ -369,7 +369,7 @@ async def test_directory_above_that_others_may_write_to_is_refused(tmp_path: Pat
             6,
         ),
         ("[[entries]]\npath = '/a'\nselectors = ['unix:uid:0']\nuser = 'x'\n", 4),
-        ("[[entries]]\npath = '/a'\n[[entries]]\npath = 7\nselectors = []\n", 1),
+        ("[[entries]]\npath = '/a'\n[[entries]]\npath = 7\nselectors = []\n", 4),
         ("note = '''\n[[entries]]\npath = 1\n'''\n", 1),
         ("[[entries]]\npath = '/a'\nselectors = ['unix:uid:0']\nfederates_with = ['A']\n", 1),
     ],

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from wimse.cli import identity_server_keys, inputs, output
+from wimse.cli import identity_server_backup, identity_server_keys, inputs, output
 from wimse.cli.entries import entry
 from wimse.cli.options import json_option, named_trust_domain_option
 
@@ -28,6 +28,9 @@ def identity_server() -> None:
 identity_server.add_command(identity_server_keys.key)
 identity_server.add_command(identity_server_keys.bundle)
 identity_server.add_command(entry)
+identity_server.add_command(identity_server_backup.backup)
+identity_server.add_command(identity_server_backup.restore)
+identity_server.add_command(identity_server_backup.adopt)
 
 
 @identity_server.command()
