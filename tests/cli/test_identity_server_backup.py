@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import sqlite3
 import subprocess
 import time
@@ -51,8 +52,7 @@ def made(config: Path) -> None:
 
 def moved_away(folder: Path) -> None:
     for path in folder.glob("issuer.db*"):
-        if path.suffix != ".lock":
-            path.rename(folder / f"damaged-{path.name}")
+        path.rename(folder / f"damaged-{path.name}")
 
 
 async def credentials(config: Path) -> tuple[str, str]:
@@ -213,6 +213,21 @@ def test_backup_under_the_key_before_opens_and_is_encrypted_anew(config: Path, f
     made(config)
     config.write_text(original)
     made(config)  # the one before is not needed any more
+
+
+def test_root_leaves_nothing_that_the_server_could_not_open(
+    config: Path, folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A directory of the server's user, and the operator as root."""
+    made(config)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    user, real = pwd.getpwall()[1], Path.stat
+    status = os.stat_result((0o40700, 1, 1, 1, user.pw_uid, user.pw_gid, 0, 0, 0, 0))
+    monkeypatch.setattr(Path, "stat", lambda self, **more: status if self == folder else real(self, **more))
+    for command in (("backup", folder / "b"), ("restore", folder / "b"), ("adopt",)):
+        refused = run("identity-server", *command, "--config", config)
+        assert (refused.status, f"runuser -u {user.pw_name} --" in refused.stderr) == (1, True)
+    assert not (folder / "b").exists()
 
 
 def test_adopting_waits_for_the_right_clock(config: Path, folder: Path, run: Run) -> None:

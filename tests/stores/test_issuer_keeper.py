@@ -257,7 +257,7 @@ def test_a_backup_overwrites_nothing_and_a_damaged_one_is_not_restored(tmp_path:
     with pytest.raises((ConfigurationError, Unavailable)):
         restore_sqlite(backup, tmp_path / "new.db")
     there = {path.name for path in tmp_path.iterdir()}
-    assert there - {"issuer.db.lock", "new.db.lock"} == {"backup.db", "issuer.db"}
+    assert there - {".issuer.db.lock", ".new.db.lock"} == {"backup.db", "issuer.db"}
     backup.chmod(0o644)
     with pytest.raises(ConfigurationError, match="open to others"):
         restore_sqlite(backup, tmp_path / "new.db")

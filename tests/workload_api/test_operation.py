@@ -392,6 +392,18 @@ def test_everything_that_is_wrong_is_said(tmp_path: Path) -> None:
     assert check_config(tmp_path / "c.toml") == ()
 
 
+def test_configuration_that_everybody_may_write_to_is_refused(tmp_path: Path) -> None:
+    """It says who gets which identity."""
+    (tmp_path / "c.toml").write_text("trust_domain = 'a.org'\n")
+    (tmp_path / "c.toml").chmod(0o666)
+    (problem,) = check_config(tmp_path / "c.toml")
+    assert (problem.line, "chmod o-w" in problem.detail) == (0, True)
+    with pytest.raises(ConfigurationError, match="chmod o-w"):
+        load_config(tmp_path / "c.toml")
+    (tmp_path / "c.toml").chmod(0o664)
+    assert check_config(tmp_path / "c.toml") == ()
+
+
 @pytest.mark.parametrize("key", ["client_ca", "tls_certificate", "require_token"], ids="IS-03 SV-24 {}".format)
 def test_direct_authentication_of_callers_cannot_be_configured(tmp_path: Path, key: str) -> None:
     (tmp_path / "c.toml").write_text(f"{key} = '/x'\n")

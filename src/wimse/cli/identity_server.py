@@ -88,7 +88,8 @@ def check(config_path: str, as_json: bool) -> None:
         click.echo(json.dumps({"valid": not problems, "problems": found}))
     else:
         for each in problems:
-            click.echo(output.clean(f"{config_path}:{each.line}: {each.detail}"))
+            where = f"{config_path}:{each.line}" if each.line else config_path
+            click.echo(output.clean(f"{where}: {each.detail}"))
         if not problems:
             click.echo(f"{output.clean(config_path)}: nothing is wrong")
     if problems:

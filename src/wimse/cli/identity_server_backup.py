@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -110,9 +111,38 @@ def _configured(config_path: str) -> Iterator[ServerConfig]:
     with inputs.unusable("the configuration"):
         config = load_config(config_path)
     try:
+        _check_user(config)
         yield config
     except WimseError as error:
         raise output.Failed(error.detail, error) from None
+
+
+def _check_user(config: ServerConfig) -> None:
+    """Refuse root where the server is another user, who could not open what root leaves there.
+
+    Raises:
+        ConfigurationError: with what to do.
+    """
+    from wimse.cli.issuer_store import sqlite_path
+    from wimse.errors import ConfigurationError
+
+    path = sqlite_path(config)
+    try:
+        owner = 0 if path is None else path.parent.stat().st_uid
+    except OSError:  # that is said when it is opened
+        return
+    if os.geteuid() == 0 and owner != 0:
+        name = _user_name(owner)
+        raise ConfigurationError(f"{path} is that of the user {name}: do this as {name}, with runuser -u {name} -- …")
+
+
+def _user_name(uid: int) -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def _sqlite_path(config: ServerConfig) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -308,7 +309,7 @@ def load_config(path: str | os.PathLike[str]) -> ServerConfig:
 
     Raises:
         ConfigurationError: when it cannot be read, is larger than 4 MiB or no TOML, has an unknown member or one of
-            the wrong type (the message names it), or a value that is not acceptable.
+            the wrong type (the message names it), or a value that is not acceptable; when everybody may write to it.
     """
     config, problems = _read(path)
     if problems or config is None:
@@ -330,6 +331,7 @@ def _read(path: str | os.PathLike[str]) -> tuple[ServerConfig | None, list[Probl
     try:
         with Path(path).open("rb") as file:
             data = file.read(MAX_CONFIG_BYTES + 1)
+            status = os.fstat(file.fileno())
     except OSError as error:
         raise ConfigurationError(f"cannot read {os.fspath(path)}: {error.strerror}") from None
     except ValueError:  # a NUL
@@ -338,6 +340,8 @@ def _read(path: str | os.PathLike[str]) -> tuple[ServerConfig | None, list[Probl
         raise ConfigurationError(f"{os.fspath(path)} is larger than {MAX_CONFIG_BYTES} bytes")
     config, text, problems = decode_toml(data, ServerConfig)
     found = [Problem(line, detail) for line, detail in problems]
+    if stat.S_ISREG(status.st_mode) and status.st_mode & stat.S_IWOTH:  # it says who gets which identity
+        found.append(Problem(0, f"everybody may write to it: chmod o-w {os.fspath(path)}"))
     if config is not None:
         found += [Problem(line_of(text, key), detail) for key, detail in config.problems()]
     return config, found

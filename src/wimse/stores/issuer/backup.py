@@ -93,32 +93,42 @@ def _copy(source: Path, target: Path, prepare: Callable[[Path], None] | None = N
         left = ", left by a copy that was broken off: remove it" if isinstance(error, FileExistsError) else ""
         raise ConfigurationError(f"cannot make {temporary}: {error.strerror}{left}") from None
     try:
-        uri = f"{source.absolute().as_uri()}?mode=ro"
-        with closing(sqlite3.connect(uri, uri=True)) as before, closing(sqlite3.connect(temporary)) as after:
-            before.backup(after)
-            after.execute("PRAGMA journal_mode = DELETE")  # one file, without a journal beside it
-            if after.execute("PRAGMA integrity_check").fetchone() != ("ok",):
-                raise ConfigurationError(f"{source} is damaged")
+        _copy_database(source, temporary)
         if prepare is not None:
             prepare(temporary)
             if any(each.exists() for each in _journal(temporary)):  # some of it would stay behind
                 raise Unavailable(Reason.STORE_UNAVAILABLE, "the copy of the issuer's database is still open")
         os.fsync(descriptor)
-        os.link(temporary, target)  # unlike a rename it replaces nothing
-        directory = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        _put_in_place(temporary, target)
     except FileExistsError:
         raise ConfigurationError(f"{target} is there already") from None
-    except sqlite3.DatabaseError as error:
-        if isinstance(error, sqlite3.OperationalError):
-            raise Unavailable(Reason.STORE_UNAVAILABLE, "the issuer's database cannot be copied") from None
-        raise ConfigurationError(f"{source} is damaged, or no database") from None
     except OSError as error:
         raise Unavailable(Reason.STORE_UNAVAILABLE, f"the copy cannot be written: {error.strerror}") from None
     finally:
         os.close(descriptor)
         for path in (temporary, *_journal(temporary)):
             path.unlink(missing_ok=True)
+
+
+def _copy_database(source: Path, copy: Path) -> None:
+    """Copy what is in the database, as of one moment, into a file that is there and empty."""
+    uri = f"{source.absolute().as_uri()}?mode=ro"
+    try:
+        with closing(sqlite3.connect(uri, uri=True)) as before, closing(sqlite3.connect(copy)) as after:
+            before.backup(after)
+            after.execute("PRAGMA journal_mode = DELETE")  # one file, without a journal beside it
+            if after.execute("PRAGMA integrity_check").fetchone() != ("ok",):
+                raise ConfigurationError(f"{source} is damaged")
+    except sqlite3.OperationalError:
+        raise Unavailable(Reason.STORE_UNAVAILABLE, "the issuer's database cannot be copied") from None
+    except sqlite3.DatabaseError:
+        raise ConfigurationError(f"{source} is damaged, or no database") from None
+
+
+def _put_in_place(temporary: Path, target: Path) -> None:
+    os.link(temporary, target)  # unlike a rename it replaces nothing
+    directory = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

@@ -1,8 +1,8 @@
 """Whether servers use a SQLite file: they share a lock beside it, and who puts a file there has it alone.
 
 SQLite's own locks are for the file that is open. A server whose file was moved away goes on with it, and would be
-there beside the one that is restored. The lock is a file by the name of the path, so that it stays where it is. The
-kernel lets go of it when a process ends.
+there beside the one that is restored. The lock is a file by the name of the path with a dot before it, so that it stays
+where it is, also when all of `issuer.db*` is moved away. The kernel lets go of it when a process ends.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def alone_with(path: Path) -> Iterator[None]:
 @contextmanager
 def _locked(path: Path, kind: int, refusal: str) -> Iterator[None]:
     check_directory(path.parent)
-    name = path.with_name(f"{path.name}.lock")
+    name = path.with_name(f".{path.name}.lock")
     try:
         # Never removed: who holds a lock on a name that is gone is alone with nothing.
         descriptor = os.open(name, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -53,8 +53,10 @@ def _locked(path: Path, kind: int, refusal: str) -> Iterator[None]:
     try:
         try:
             fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise ConfigurationError(refusal) from None
+        except OSError as error:
+            raise ConfigurationError(f"cannot lock {name}: {error.strerror}") from None
         yield
     finally:
         os.close(descriptor)
