@@ -8,7 +8,7 @@ DEMO  := $(VENV)/.demo-installed
 DEV   := $(VENV)/.dev-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo setup test check format bench drills fuzz mutation docs lock proto clean
+.PHONY: help demo setup test check format bench drills spire fuzz mutation docs lock proto clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -44,6 +44,10 @@ drills: $(DEV)  ## the drills in full: faults of every kind under load (DRILLS="
 	@set -e; for each in $(or $(DRILLS),$(basename $(notdir $(wildcard tests/drills/d[0-9]*.py)))); do \
 	  echo "== $$each"; $(BIN)/python -m tests.drills.$$each; done
 
+spire: $(DEV)  ## our sources at SPIRE's own agent, which is built first (needs Go)
+	@tools/spire.sh
+	$(BIN)/python -m tests.drills.spire_agent
+
 fuzz:  ## the fuzz targets (TARGETS="jws bundle" for some of them, SECONDS_EACH=600, JOBS=2)
 	@tools/fuzz_venv.sh
 	.fuzz-venv/bin/python fuzz/run.py $(TARGETS) --seconds $(or $(SECONDS_EACH),60) --jobs $(or $(JOBS),1)
@@ -61,8 +65,8 @@ proto:  ## generate the protobuf code
 	tools/generate_proto.sh
 
 clean:  ## remove environments, caches and reports
-	rm -rf $(VENV) .lock-venv .proto-venv .fuzz-venv .fuzz .mutation-venv .mutation build dist htmlcov .coverage .coverage.* \
-	  .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .lock-venv .proto-venv .fuzz-venv .fuzz .mutation-venv .mutation .spire build dist \
+	  htmlcov .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is newer than all that the environment was made from. dev.lock holds all of demo.lock, at the same versions.

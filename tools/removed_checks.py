@@ -63,6 +63,8 @@ _OF_WIT: Final = "authentication/test_wit.py"
 _OF_PROOF: Final = "profiles/proof_token/test_judging.py"
 _OF_REQUESTS: Final = "profiles/test_request_signatures.py"
 
+_CONFIGURED: Final = "cli/test_identity_server_configuration.py"
+
 REMOVALS: Final = (
     Removal("WT-03", _JUDGING, "if WIT_FIELD in fields.repeated:", "if False:", _OF_WIT),
     Removal("WT-12", _WIT, "    if not acceptable:\n", "    if False:\n", _OF_WIT),
@@ -126,11 +128,53 @@ REMOVALS: Final = (
     Removal("WP-06", _PROOF, "if expires_at > now + longest + leeway:", "if False:", _OF_PROOF),
     Removal("WP-10", _PROOF, "if not claimed.keys() <= others.keys():", "if False:", _OF_PROOF),
     Removal(
+        "CR-24",
+        "clients/hop.py",
+        "return secrets.token_urlsafe(16)",
+        "return __import__('random').randbytes(16).hex()",
+        "clients/test_drawing.py",
+    ),
+    Removal(
         "ID-09",
         "authentication/rules.py",
         "return lambda identity: identity in allowed",
         "return lambda identity: str(identity).startswith(tuple(map(str, allowed)))",
         "authentication/test_policy.py",
+    ),
+    Removal(
+        "IS-14",
+        "workload_api/keeping.py",
+        "for each in self._own if not each.expired(self._now))",
+        "for each in self._own)",
+        _CONFIGURED,
+    ),
+    Removal(
+        "IS-18",
+        "workload_api/config.py",
+        "return self.limits.settings(self.socket_mode)",
+        "return LimitsConfig().settings(self.socket_mode)",
+        _CONFIGURED,
+    ),
+    Removal(
+        "IS-19",
+        "workload_api/service.py",
+        "if profile in self._profiles",
+        "if profile in PROFILES",
+        "workload_api/test_every_call.py",
+    ),
+    Removal(
+        "IS-25",
+        "stores/issuer/backup.py",
+        "after = restored(state.keys, now=now)",
+        "after = state.keys",
+        "cli/test_identity_server_backup.py",
+    ),
+    Removal(
+        "IS-34",
+        "issuer/rotation.py",
+        "if now < newest - clock_setback:",
+        "if False:",
+        "drills/test_issuer_drills.py",
     ),
 )
 

@@ -219,6 +219,14 @@ def test_through_a_proxy_that_is_not_there_is_one_sentence(port: int, directory:
     assert list(directory.iterdir()) == []
 
 
+def ended(process: subprocess.Popen[str]) -> None:
+    """See it end by itself; one that does not is not waited for without end."""
+    try:
+        process.wait(PATIENCE)
+    finally:
+        process.kill()
+
+
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
 def test_keep_leaves_all_running_until_it_is_interrupted(port: int, directory: Path, end: signal.Signals) -> None:
     with subprocess.Popen(
@@ -243,7 +251,7 @@ def test_keep_leaves_all_running_until_it_is_interrupted(port: int, directory: P
             assert "spiffe://example.com/server" in answer.stdout
         finally:
             kept.send_signal(end)
-            kept.wait(PATIENCE)
+            ended(kept)
     assert kept.returncode == 0
     assert list(directory.iterdir()) == []
     assert processes_of(directory) == []
@@ -263,7 +271,7 @@ def test_interrupted_in_the_middle_it_leaves_nothing(port: int, directory: Path)
         while not processes_of(directory) and time.monotonic() < deadline:
             time.sleep(0.05)
         told.send_signal(signal.SIGINT)
-        told.wait(PATIENCE)
+        ended(told)
     assert told.returncode == 130
     assert list(directory.iterdir()) == []
     assert processes_of(directory) == []

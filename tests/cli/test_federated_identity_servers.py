@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import httpx2
 import pytest
 
 from tests.cli.support import process
@@ -69,7 +70,7 @@ async def test_workloads_of_two_trust_domains_verify_each_other(folder: Path) ->
     added(
         theirs,
         f'\n[bundle_endpoint]\nport = {ports[1]}\ncertificate = "{certificate}"\nkey = "{key}"\n'
-        f'[federation."{NAME}"]\nurl = "https://127.0.0.1:{ports[0]}/"\nprofile = "https_spiffe"\n'
+        f'jwks_path = "/jwks"\n[federation."{NAME}"]\nurl = "https://127.0.0.1:{ports[0]}/"\nprofile = "https_spiffe"\n'
         f'endpoint_spiffe_id = "spiffe://{NAME}/wimse/bundle-endpoint"\nbootstrap = "{folder}/ours/bundle.json"\n',
     )
     async with contextlib.AsyncExitStack() as stack:
@@ -84,6 +85,12 @@ async def test_workloads_of_two_trust_domains_verify_each_other(folder: Path) ->
             for verifier in sources.values():
                 wit = UnverifiedWIT.parse(holder.snapshot().credential.wit)
                 verify_wit(wit, verifier.snapshot().bundles[domain], now=int(time.time()))
+        async with httpx2.AsyncClient(verify=False, trust_env=False) as client:
+            answers = [await client.get(f"https://127.0.0.1:{port}/jwks") for port in ports]
+        assert [each.status_code for each in answers] == [404, 200]  # off by default
+        shown = process("identity-server", "bundle", "show", "--config", theirs)
+        tokens = [each["kid"] for each in shown.document["keys"] if each["use"] == "jwt-svid"]
+        assert [each["kid"] for each in answers[1].json()["keys"]] == tokens  # and of nothing else
 
 
 @pytest.mark.parametrize(

@@ -317,7 +317,10 @@ def test_an_authority_with_the_identifier_of_a_workload_is_refused() -> None:
     for text, good in (
         ("spiffe://example.org", True),
         ("spiffe://upstream.org", True),
+        ("spiffe://example.org/", True),  # as in Trust Domain and Bundle, appendix A
         ("spiffe://example.org/ca", False),
+        ("spiffe://example.org/ca/", False),
+        ("spiffe://example.org//", False),
     ):
         san = x509.SubjectAlternativeName([uri(text)])
         root = authority(now=NOW, more=[(san, False)])

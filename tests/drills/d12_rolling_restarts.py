@@ -1,10 +1,11 @@
 """Drill D12: two identity servers on one PostgreSQL are restarted in turn, under load of mixed revisions.
 
-    python -m tests.drills.d12_rolling_restarts [--rounds 40] [--pause 3] [--interval 30] [--json]
+    python -m tests.drills.d12_rolling_restarts [--rounds 40] [--pause 3] [--interval 30] [--life 20] [--json]
 
 Clients and verifiers have their identities of both servers, one from each. Clients sign by the revisions 06 and 07; the
 verifiers accept both, or 07 alone. Every server is stopped with SIGTERM and started again, in turn, while keys rotate.
-The drill passes when
+A WIT lives for `--life` seconds and has more than half of them left when its server goes; a restart has to be over by
+then, and `longest_restart_seconds` says how long the longest one took on this machine. The drill passes when
 
 - no request fails between revisions that match;
 - every request fails between those that do not;
@@ -22,6 +23,7 @@ import os
 import signal
 import sys
 import tempfile
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,6 +45,7 @@ class Figures:
     """What came of it; `failures` is empty when the drill passes."""
 
     restarts: int = 0
+    longest_restart_seconds: float = 0
     requests: Counter[str] = field(default_factory=Counter)
     memory_kib: list[int] = field(default_factory=list)
     server_memory_kib: list[int] = field(default_factory=list)
@@ -68,8 +71,11 @@ async def _restart_in_turn(
 ) -> None:
     for _ in range(rounds):
         for config, stack in zip(configs, stacks, strict=True):
+            stopped_at = time.monotonic()
             await stack.aclose()  # SIGTERM, and wait
             process = await stack.enter_async_context(identity_server(config, end=signal.SIGTERM))
+            seconds = round(time.monotonic() - stopped_at, 2)
+            figures.longest_restart_seconds = max(figures.longest_restart_seconds, seconds)
             figures.restarts += 1
             await asyncio.sleep(pause)
             figures.server_memory_kib.append(resident_kib(process.pid))
@@ -88,13 +94,14 @@ def _judge(figures: Figures, loads: dict[str, Load]) -> None:
             figures.failures.append(f"memory grew: {series}")
 
 
-async def drill(*, rounds: int, pause: float, interval: int) -> Figures:
+async def drill(*, rounds: int, pause: float, interval: int, life: int = 20) -> Figures:
     """Run it.
 
     Args:
         rounds: how often both servers are restarted.
         pause: between two restarts, in seconds.
         interval: of the rotation of keys, in seconds.
+        life: of what is issued, in seconds.
     """
     figures = Figures()
     with tempfile.TemporaryDirectory() as folder, postgresql() as url:
@@ -103,7 +110,7 @@ async def drill(*, rounds: int, pause: float, interval: int) -> Figures:
         secret.touch(mode=0o600)
         secret.write_text(url)
         store = f'postgresql_url_file = "{secret}"'
-        configs = [configured(path, store, name=name, life=10, interval=interval) for name in ("one", "two")]
+        configs = [configured(path, store, name=name, life=life, interval=interval) for name in ("one", "two")]
         async with contextlib.AsyncExitStack() as outer:
             stacks = [await outer.enter_async_context(contextlib.AsyncExitStack()) for _ in configs]
             for config, stack in zip(configs, stacks, strict=True):
@@ -135,9 +142,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--pause", type=float, default=3.0)
     parser.add_argument("--interval", type=int, default=30)
+    parser.add_argument("--life", type=int, default=20)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    figures = asyncio.run(drill(rounds=arguments.rounds, pause=arguments.pause, interval=arguments.interval))
+    figures = asyncio.run(
+        drill(rounds=arguments.rounds, pause=arguments.pause, interval=arguments.interval, life=arguments.life)
+    )
     document = {"passed": not figures.failures, **vars(figures)}
     sys.stdout.write(json.dumps(document, indent=2 if not arguments.json else None) + "\n")
     sys.exit(1 if figures.failures else 0)

@@ -4,7 +4,9 @@
 
 Strict: while the store cannot say, every request is answered with 503 by a decision within 250 ms, no message that was
 accepted before is accepted again, ever, and service comes back by itself. Lax: every honest request is served, and each
-one that was let in without the store is counted.
+one that was let in without the store is counted; what the store answered counts all the same, so that no message of
+which it said that it knows it is accepted, and none twice of which it said that it is new. On a busy machine it may not
+answer in time at any time: then a replay is let in as it was asked for, and is among those that are counted.
 """
 
 from __future__ import annotations
@@ -117,14 +119,20 @@ async def lax(server: Valkey, seconds: float) -> dict[str, Any]:
                 found["slow"] = await load.for_a_while(seconds, replay=False)
             server.kill()
             found["down"] = await load.for_a_while(seconds, replay=False)
-            report = await sender.control()
+            away = await sender.control()
             server.start()
-            found["flushed"] = await load.for_a_while(seconds, replay=False)
+            found["flushed"] = await load.for_a_while(seconds, replay=True)
+            report = await sender.control()
         found |= {"replays": load.replays, "canary": canary.statuses, "server": report}
     for phase in ("up", "slow", "down", "flushed"):
         assert set(found[phase]) == {200}, f"{phase}: {found[phase]}"
-    assert report["unchecked"] - before == found["slow"][200] + found["down"][200]
-    assert set(load.replays) <= {400}, "a replay that the store knew was accepted"
+    assert away["unchecked"] - before == found["slow"][200] + found["down"][200]
+    said = report["accepted_when_said"]
+    assert said.get("known", 0) == 0, "a message that the store knew was accepted"
+    assert report["accepted_as_new_twice"] == 0, "the store called a message new twice"
+    assert report["unchecked"] == said["nothing"], "what was let in without an answer is not what was counted"
+    assert set(load.replays) <= {200, 400}, load.replays
+    assert load.replays[400] > 0
     return found
 
 

@@ -1,5 +1,8 @@
 """The application that the drills of the replay stores load: a real server, real stores, and a clock that can be moved.
 
+What it accepts, it counts by what the store had said of that very request: whoever drills can tell a request that was
+let in because the store did not answer from one that was let in although the store answered.
+
 `/control` is exempt: it says what was counted, and moves the clock of this process (``?ahead=300``), as somebody who
 sets the clock of the machine would.
 """
@@ -14,7 +17,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -42,11 +46,39 @@ class Clock:
         return self._true() + self.ahead
 
 
+SAID: ContextVar[str] = ContextVar("SAID", default="nothing")  # of the request of this task: new, known, nothing
+
+
+class Heard:
+    """A store, and what it said."""
+
+    def __init__(self, store: Any) -> None:
+        self.store = store
+
+    @property
+    def since(self) -> int:
+        return int(self.store.since)
+
+    def claim(self, key: bytes, until: int, now: int) -> bool | Awaitable[bool]:
+        claimed = self.store.claim(key, until, now)
+        return note(claimed) if isinstance(claimed, bool) else self._awaited(claimed)
+
+    async def _awaited(self, claim: Awaitable[bool]) -> bool:
+        return note(await claim)
+
+
+def note(claimed: bool) -> bool:
+    SAID.set("new" if claimed else "known")
+    return claimed
+
+
 class Counted:
     """What the server has seen."""
 
     def __init__(self) -> None:
         self.accepted: Counter[str] = Counter()  # by the application itself: a nonce above 1 is a replay
+        self.as_new: Counter[str] = Counter()  # of these, those of which the store said that they are new
+        self.said: Counter[str] = Counter()  # what it had said of those that were accepted
         self.reasons: Counter[str] = Counter()
         self.slowest: dict[str, float] = {}
         self.fastest = 0.0
@@ -74,7 +106,9 @@ def make() -> Any:
     credential = WorkloadCredential.from_wit(settings["wit"], PrivateKey.from_jwk(settings["key"]))
     store = store_of(settings["kind"], settings["place"], settings["max_entries"])
     counted = Counted()
-    replay = LaxReplayStore(store) if settings["lax"] else store
+    heard = Heard(store)
+    # Where it says that a message is new, and may have forgotten it, the message is let in without an answer.
+    replay = LaxReplayStore(heard, opened=lambda _: SAID.set("nothing")) if settings["lax"] else heard
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
@@ -92,7 +126,10 @@ def make() -> Any:
             clock.ahead = int(query.get("ahead", [str(clock.ahead)])[0])
             content = json.dumps(report(counted, replay)).encode()
         else:
-            counted.accepted[scope["wimse"].nonce] += 1
+            nonce, said = scope["wimse"].nonce, SAID.get()
+            counted.accepted[nonce] += 1
+            counted.said[said] += 1
+            counted.as_new[nonce] += said == "new"
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": content})
 
@@ -118,6 +155,8 @@ def report(counted: Counted, replay: Any) -> dict[str, Any]:
     return {
         "accepted": sum(counted.accepted.values()),
         "accepted_twice": sum(times > 1 for times in counted.accepted.values()),
+        "accepted_as_new_twice": sum(times > 1 for times in counted.as_new.values()),
+        "accepted_when_said": dict(counted.said),
         "reasons": dict(counted.reasons),
         "slowest_seconds": counted.slowest,
         "fastest_seconds": counted.fastest,

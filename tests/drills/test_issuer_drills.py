@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.drills.d5_identity_clock import drill as clock
 from tests.drills.d9_full_disk import drill as full_disk
 from tests.drills.d10_rotation_crash import check, crash
 from tests.stores.issuers import NOW
@@ -19,6 +20,14 @@ def test_a_process_that_is_killed_in_a_rotation_leaves_a_whole_state(tmp_path: P
     check(path, now=NOW)
     assert crash(path, now=NOW + 500, point=30)
     check(path, now=NOW + 1000)
+
+
+async def test_clock_that_jumps_under_the_whole_process() -> None:
+    """IS-34, IS-25: libfaketime under the real command; a day ahead, a day back, and starts that are behind."""
+    figures = await clock(ahead=(86_400,), back=(86_400,))
+    assert figures.failures == []
+    assert len(figures.refusals) == 6  # three kinds while it runs, and three starts
+    assert figures.signers >= 6  # each of its keys has been replaced
 
 
 def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path) -> None:

@@ -171,6 +171,16 @@ def test_what_was_refused_stays_refused() -> None:
         verifier.update(BODY[-1:])
 
 
+def test_what_came_before_too_much_is_not_verified_alone() -> None:
+    """DG-18: the data up to the limit have the right digest, and are not all that was sent."""
+    verifier = DigestVerifier(header(WHOLE), max_bytes=len(BODY))
+    verifier.update(BODY)
+    with refused(Reason.BODY_TOO_LARGE):
+        verifier.update(b"x")
+    with refused(Reason.BODY_TOO_LARGE):
+        verifier.finish()
+
+
 def test_nothing_can_be_added_when_it_is_finished() -> None:
     digester = Digester()
     digester.finish()
@@ -355,6 +365,17 @@ class TestAgain:
         with refused(Reason.DIGEST_IN_TRAILER):
             verifier.again().finish(header(WHOLE))
 
+    def test_what_had_no_data_has_none_again(self) -> None:
+        """DG-03: where a digest is required, the second reading needs one as the first did."""
+        verifier = DigestVerifier(Fields())
+        verifier.finish()
+        assert verifier.again().required
+        with refused(Reason.DIGEST_MISSING):
+            verifier.again().update(b"x")
+        optional = DigestVerifier(Fields(), required=False)
+        optional.finish()
+        feed(optional.again(), b"x")
+
     def test_only_what_was_verified(self) -> None:
         with pytest.raises(ConfigurationError):
             DigestVerifier(header(WHOLE)).again()
@@ -417,3 +438,17 @@ def test_a_mismatch_says_whose_digest_differs(name: str, whose: str) -> None:
     verifier.update(b"other")
     with pytest.raises(Refused, match=f"the {whose}'s sha-256 digest is not the one in"):
         verifier.finish()
+
+
+def test_the_limit_of_the_field_is_exact() -> None:
+    assert parse_digests(header(WHOLE), limits=Limits(max_field_bytes=len(WHOLE)))
+    with refused(Reason.FIELD_TOO_LARGE):
+        parse_digests(header(WHOLE), limits=Limits(max_field_bytes=len(WHOLE) - 1))
+
+
+@pytest.mark.parametrize("name", ["Content-Digest", "Repr-Digest"])
+def test_a_refusal_names_the_field_and_what_is_wrong(name: str) -> None:
+    with pytest.raises(Refused, match=f"the message has content and no {name}"):
+        DigestVerifier(Fields(), name=name.lower()).update(b"x")
+    with pytest.raises(Refused, match=f"{name} has a member twice"):
+        parse_digests(header(f"{WHOLE}, {WHOLE}", name), name.lower())

@@ -187,6 +187,8 @@ def test_lists_that_differ_in_the_order_of_parameters_stay_two() -> None:
 
 def test_what_is_kept_of_lists_is_bounded() -> None:
     covered = CoveredComponents.of(["@method"])
+    there = tuple(covered)
+    assert [covered.missing(there) for _ in range(2)] == [(), ()]
     required = [(ComponentIdentifier.parse(f"x{each}"),) for each in range(100)]
     assert [covered.missing(each) for each in required] == required
     assert [covered.missing(each) for each in required] == required

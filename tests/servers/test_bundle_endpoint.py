@@ -6,6 +6,7 @@ import asyncio
 import json
 import ssl
 import time
+import warnings
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -80,6 +81,46 @@ async def test_bundle_of_https_web_is_what_was_published(tmp_path: Path, bundle:
     assert [each.kid for each in parsed.jwt_keys] == [each.kid for each in bundle.jwt_keys]
     assert fetched is not None
     assert fetched[DOMAIN].sequence == 7
+
+
+# https://ssl-config.mozilla.org, "intermediate", by OpenSSL's names.
+INTERMEDIATE = {
+    *(
+        f"ECDHE-{key}-AES{bits}-GCM-SHA{hashed}"
+        for key in ("ECDSA", "RSA")
+        for bits, hashed in ((128, 256), (256, 384))
+    ),
+    *(f"ECDHE-{key}-CHACHA20-POLY1305" for key in ("ECDSA", "RSA")),
+    *("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"),
+}
+
+
+async def test_tls_is_mozillas_intermediate(tmp_path: Path, bundle: TrustBundle) -> None:
+    """Federation §5: versions 1.2 and 1.3, with forward secrecy and authenticated ciphers, and nothing else."""
+    certificate, key, trusting = certificate_files(tmp_path)
+    settings = BundleServerSettings(port=free_port())
+    trusting.set_ciphers("ALL:@SECLEVEL=0")
+    trusting.options &= ~(ssl.OP_NO_TLSv1 | ssl.OP_NO_TLSv1_1)
+    found: list[str | None] = []
+    async with serve_bundle_with_files(BundleEndpoint(lambda: bundle), certificate, key, settings):
+        for version in (ssl.TLSVersion.TLSv1_1, ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+                trusting.minimum_version = min(version, trusting.minimum_version)
+                trusting.maximum_version, trusting.minimum_version = version, version
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", settings.port, ssl=trusting)
+            except (ssl.SSLError, ConnectionError):
+                found.append(None)
+                continue
+            name, spoken, _ = writer.get_extra_info("cipher")
+            found.append(writer.get_extra_info("ssl_object").version())
+            assert name in INTERMEDIATE, (name, spoken)
+            writer.close()
+        trusting.minimum_version = trusting.maximum_version = ssl.TLSVersion.TLSv1_2
+        trusting.set_ciphers("AES128-SHA:AES128-GCM-SHA256:ECDHE-ECDSA-AES128-SHA:ECDHE-RSA-AES128-SHA")
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            await asyncio.open_connection("127.0.0.1", settings.port, ssl=trusting)
+    assert found == [None, "TLSv1.2", "TLSv1.3"]
 
 
 async def test_bundle_of_https_spiffe_is_served_with_the_newest_svid(issuer: Authority, bundle: TrustBundle) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 import pytest
 
+from tests.stores.opening import Opening
 from tests.valkey import Valkey, valkey
 
 
@@ -21,3 +23,9 @@ def cluster() -> Iterator[Valkey]:
     """The same as a cluster of one node, which owns all slots."""
     with valkey(cluster=True) as started:
         yield started
+
+
+@pytest.fixture(params=["sync", "async"])
+def opened(request: pytest.FixtureRequest) -> Iterator[Opening]:
+    with contextlib.ExitStack() as stack:
+        yield Opening(stack, asynchronous=request.param == "async")

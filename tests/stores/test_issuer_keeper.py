@@ -248,7 +248,7 @@ def test_a_backup_overwrites_nothing_and_a_damaged_one_is_not_restored(tmp_path:
     back_up_sqlite(database, backup)
     with pytest.raises(ConfigurationError, match="there already"):
         back_up_sqlite(database, backup)
-    with pytest.raises(ConfigurationError, match="-wal is there"):
+    with pytest.raises(ConfigurationError, match="is there already"):
         restore_sqlite(backup, database)
     store.close()
     content = bytearray(backup.read_bytes())
@@ -256,7 +256,8 @@ def test_a_backup_overwrites_nothing_and_a_damaged_one_is_not_restored(tmp_path:
     backup.write_bytes(content)
     with pytest.raises((ConfigurationError, Unavailable)):
         restore_sqlite(backup, tmp_path / "new.db")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["backup.db", "issuer.db"]
+    there = {path.name for path in tmp_path.iterdir()}
+    assert there - {".issuer.db.lock", ".new.db.lock"} == {"backup.db", "issuer.db"}
     backup.chmod(0o644)
     with pytest.raises(ConfigurationError, match="open to others"):
         restore_sqlite(backup, tmp_path / "new.db")

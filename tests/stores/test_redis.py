@@ -5,97 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import itertools
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
-from hashlib import sha256
 from typing import Any
 
 import pytest
 import redis
 
 from tests.stores.claimers import PATIENT, claim_from_processes, in_tasks, in_threads
+from tests.stores.opening import NUMBERS, Opening, clock, key, settings, unavailable
 from tests.valkey import Valkey, valkey
-from wimse.errors import ConfigurationError, Reason, Unavailable
+from wimse.errors import ConfigurationError, Unavailable
 from wimse.stores import AsyncRedisReplayStore, RedisReplaySettings, RedisReplayStore
 from wimse.stores.redis_claims import Claims, packed
-
-NUMBERS = itertools.count()
-FOREVER = 3_000_000_000  # a clock far ahead of every server's
-
-
-def key(number: int) -> bytes:
-    return sha256(str(number).encode()).digest()
-
-
-def clock() -> int:
-    return int(time.time())
-
-
-def settings(**more: Any) -> RedisReplaySettings:
-    return RedisReplaySettings(**{"prefix": f"test-{next(NUMBERS)}", **more})
-
-
-class Asked:
-    """A store of either kind, asked as if it were the synchronous one."""
-
-    def __init__(self, store: Any, run: Callable[[Any], Any]) -> None:
-        self.store = store
-        self.run = run
-
-    @property
-    def since(self) -> int:
-        return int(self.store.since)
-
-    def claim(self, key: bytes, until: int, now: int) -> Any:
-        return self.run(self.store.claim(key, until, now))
-
-    def check(self) -> None:
-        self.run(self.store.check())
-
-
-class Opening:
-    """Opens stores of one kind, and closes them when the test ends."""
-
-    def __init__(self, stack: contextlib.ExitStack, *, asynchronous: bool) -> None:
-        self._stack = stack
-        self._runner = stack.enter_context(asyncio.Runner()) if asynchronous else None
-
-    def __call__(self, server: Valkey, *, cluster: bool = False, begun: bool = True, **more: Any) -> Asked:
-        if self._runner is None:
-            store = Asked(RedisReplayStore(server.url, settings=settings(**more), cluster=cluster), lambda found: found)
-            self._stack.callback(store.store.close)
-        else:
-            runner = self._runner
-            store = Asked(AsyncRedisReplayStore(server.url, settings=settings(**more), cluster=cluster), self._run)
-            self._stack.callback(lambda: runner.run(store.store.close()))
-        if begun:
-            store.check()
-        return store
-
-    def _run(self, coroutine: Any) -> Any:
-        assert self._runner is not None
-        return self._runner.run(coroutine)
-
-
-@pytest.fixture(params=["sync", "async"])
-def opened(request: pytest.FixtureRequest) -> Iterator[Opening]:
-    with contextlib.ExitStack() as stack:
-        yield Opening(stack, asynchronous=request.param == "async")
-
-
-def unavailable(call: Callable[[], object], match: str = "replay_store_unavailable") -> float:
-    """See that it is neither yes nor no, and how long that took."""
-    began = time.monotonic()
-    with pytest.raises(Unavailable, match=match) as caught:
-        call()
-    assert caught.value.reason is Reason.REPLAY_STORE_UNAVAILABLE
-    assert caught.value.http_status == 503
-    return time.monotonic() - began
-
 
 # ----------------------------------------------------------------------------------------------------- once
 
@@ -120,6 +45,30 @@ def test_a_key_is_claimed_once_in_a_cluster(opened: Opening, cluster: Valkey) ->
     with cluster.admin() as admin:
         slots = {admin.execute_command("CLUSTER", "KEYSLOT", name) for name in cluster.names()}
     assert len(slots) >= 64
+
+
+@pytest.mark.parametrize("kind", ["server", "cluster"])
+def test_a_claim_is_one_command(opened: Opening, kind: str, request: pytest.FixtureRequest) -> None:
+    """RP-02, MW-03: one round trip, in which look and claim are one; a replay takes no more."""
+    used: Valkey = request.getfixturevalue(kind)
+    store, now = opened(used, cluster=kind == "cluster", timeout=PATIENT), clock()
+
+    def calls(admin: Any) -> dict[str, int]:
+        return {name: int(each["calls"]) for name, each in admin.info("commandstats").items()}
+
+    store.claim(key(-1), now + 90, now)  # connected
+    with used.admin() as admin:
+        before = calls(admin)
+        for number in (*range(20), *range(20)):
+            store.claim(key(number), now + 90, now)
+        more = {name: count - before.get(name, 0) for name, count in calls(admin).items()}
+    # `get` and `set` are the script's own.
+    assert {name: count for name, count in more.items() if count} == {
+        "cmdstat_evalsha": 40,
+        "cmdstat_get": 40,
+        "cmdstat_set": 40,
+        "cmdstat_info": 1,
+    }
 
 
 def test_of_a_hundred_threads_one_claims_a_key(server: Valkey) -> None:
@@ -192,69 +141,6 @@ def test_a_clock_too_far_behind_the_servers_gets_no_answer(opened: Opening, serv
     store = opened(server)
     unavailable(lambda: store.claim(key(1), clock() - 30, clock() - 65), "clock")
     assert store.claim(key(1), clock() + 90, clock() - 30) is True
-
-
-# -------------------------------------------------------------------------------------------- what it forgets
-
-
-def flushed(server: Valkey) -> None:
-    with server.admin() as admin:
-        admin.flushall()
-
-
-def restarted(server: Valkey) -> None:
-    server.kill()
-    server.start()
-
-
-@pytest.mark.parametrize("lose", [flushed, restarted])
-def test_a_server_that_lost_its_memory_accepts_nothing_of_before(
-    opened: Opening, lose: Callable[[Valkey], None]
-) -> None:
-    """RP-04, RP-12: the first claim finds out, and what was signed until then is refused."""
-    with valkey() as server:
-        store = opened(server, timeout=PATIENT)
-        assert store.claim(key(1), clock() + 90, clock()) is True
-        lose(server)
-        until = time.monotonic() + 10
-        while True:  # a connection that died with the server is another way not to be told
-            lost = clock()
-            try:
-                assert store.claim(key(1), lost + 90, lost) is False, "a replay was accepted"
-            except Unavailable as error:
-                if "begins anew" in error.detail:
-                    break
-            assert time.monotonic() < until
-        store.claim(key(2), clock() + 90, clock())
-        assert store.since > lost
-
-
-def test_a_cluster_that_lost_its_memory_begins_everywhere_at_once(opened: Opening, cluster: Valkey) -> None:
-    """RP-12: one refusal, not one for each shard."""
-    store = opened(cluster, cluster=True, timeout=PATIENT)
-    flushed(cluster)
-    unavailable(lambda: store.claim(key(1), clock() + 90, clock()), "begins anew")
-    assert all(store.claim(key(number), clock() + 90, clock()) for number in range(200))
-
-
-def test_a_server_begins_to_remember_once(opened: Opening, server: Valkey) -> None:
-    """RP-04."""
-    prefix = f"once-{next(NUMBERS)}"
-    began = clock()
-    store = opened(server, prefix=prefix, forget_margin=timedelta(seconds=30))
-    assert store.claim(key(1), FOREVER, FOREVER - 90) is True
-    assert began + 31 <= store.since <= clock() + 31
-    again = opened(server, prefix=prefix)
-    again.claim(key(1), FOREVER, FOREVER - 90)
-    assert again.since == store.since
-
-
-def test_a_server_whose_scripts_were_forgotten_gets_them_again(opened: Opening, server: Valkey) -> None:
-    store = opened(server)
-    with server.admin() as admin:
-        admin.script_flush()
-    assert store.claim(key(1), clock() + 90, clock()) is True
-    assert store.claim(key(1), clock() + 90, clock()) is False
 
 
 # --------------------------------------------------------------------------------------------- down and slow
@@ -379,7 +265,7 @@ def test_an_answer_to_another_claim_is_none(answer: object) -> None:
 def test_a_full_server_fails_closed(opened: Opening) -> None:
     """RP-10, RP-12: what it has seen it still knows."""
     with valkey(maxmemory_policy="noeviction") as server, server.admin() as admin:
-        store, now, accepted = opened(server), clock(), []
+        store, now, accepted = opened(server, timeout=PATIENT), clock(), []
         admin.config_set("maxmemory", admin.info("memory")["used_memory"] + 400_000)
         for number in range(100_000):
             try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import sqlite3
 import stat
@@ -12,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Thread
 from typing import Any
 
 import pytest
@@ -92,6 +91,25 @@ def test_all_who_open_a_new_file_at_once_have_it(tmp_path: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         for turn in range(100):
             assert list(pool.map(opening, [turn] * 4)) == [turn] * 4
+
+
+def test_nobody_opens_a_file_while_it_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end of its making drops every lock that this process has on it."""
+    close = os.close
+    others: list[Thread] = []
+
+    def closing(descriptor: int) -> None:
+        if not others:
+            others.append(Thread(target=made, args=(tmp_path,)))
+            others[0].start()
+            others[0].join(0.2)
+            assert others[0].is_alive(), "another one has it open already"
+        close(descriptor)
+
+    monkeypatch.setattr(os, "close", closing)
+    made(tmp_path)
+    others[0].join(20)
+    assert not others[0].is_alive()
 
 
 def test_the_file_and_its_companions_are_ours_alone(tmp_path: Path) -> None:
@@ -253,32 +271,6 @@ def test_where_starts_cannot_be_told_each_opening_is_one(tmp_path: Path, monkeyp
     monkeypatch.setattr(sqlite, "_BOOT_ID", tmp_path / "missing")
     assert SQLiteReplayStore(tmp_path / "claims.db", since=NOW).since == NOW
     assert SQLiteReplayStore(tmp_path / "claims.db", since=NOW + 5).since == NOW + 5
-
-
-def claim_in_child(store: SQLiteReplayStore, results: Any) -> None:
-    try:
-        results.put(store.claim(key(1), NOW + 90, NOW))
-    except Unavailable as error:
-        results.put(error.detail)
-
-
-@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # Python 3.12 warns of every fork
-@pytest.mark.parametrize("used", [False, True])
-def test_a_store_that_was_used_is_not_carried_into_a_fork(tmp_path: Path, used: bool) -> None:
-    """RP-03: one that was only made is opened by each process for itself."""
-    fork = multiprocessing.get_context("fork")
-    results = fork.Queue()
-    with made(tmp_path) as store:
-        if used:
-            store.claim(key(2), NOW + 90, NOW)
-        child = fork.Process(target=claim_in_child, args=(store, results))
-        child.start()
-        found = results.get(timeout=20)
-        child.join(20)
-        if used:
-            assert "forked" in found
-        assert store.claim(key(1), NOW + 90, NOW) is used
-        assert found is True or used
 
 
 @pytest.mark.parametrize(

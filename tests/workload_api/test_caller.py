@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import errno
-import functools
 import grp
 import hashlib
 import os
@@ -14,12 +13,12 @@ import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.workload_api.namespaces import as_root
 from wimse.errors import Reason, Refused
 from wimse.issuer import Selector
 from wimse.workload_api import caller as caller_module
@@ -302,21 +301,6 @@ def test_kernel_without_any_pidfd_is_not_enough(monkeypatch: pytest.MonkeyPatch)
 def unshare(*what: str) -> list[str]:
     """A command in namespaces of its own; where root is missing, as the root of a user namespace."""
     return ["unshare", *(() if os.geteuid() == 0 else ("--user", "--map-root-user")), *what]
-
-
-def as_root(test: Callable[..., None]) -> Callable[..., None]:
-    """Run a test as root, where need be in a user namespace with all of this user's subordinate ids; never skip it."""
-
-    @functools.wraps(test)
-    def run(*arguments: Any, **named: Any) -> None:
-        if os.geteuid() == 0:
-            test(*arguments, **named)
-            return
-        namespace = ["unshare", "--user", "--map-root-user", "--map-auto"]
-        pytest_of_it = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"{__file__}::{test.__name__}"]
-        assert subprocess.run([*namespace, *pytest_of_it], check=False).returncode == 0, "neither root nor subuid(5)"
-
-    return run
 
 
 @pytest.fixture

@@ -282,7 +282,7 @@ def test_a_configuration_that_cannot_be_managed_is_refused(folder: Path, text: s
 
 
 async def test_a_created_entry_is_served_with_its_terms_and_ends(store: SQLIssuerStore) -> None:
-    entries = ServedEntries((), default_identities=False)
+    entries = ServedEntries((), default_identities=False, now=1)
     store.create_entry(spec(expires_at=100, wit_lifetime_seconds=60).registration(DOMAIN), now=1)
     assert entries.take_stored(store.load().entries, now=99)
     caller = Caller(pid=5, uid=1000, gid=1, executable="/usr/bin/x")

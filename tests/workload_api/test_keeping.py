@@ -18,7 +18,7 @@ from tests.workload_api.support import FAST, authority, eventually
 from wimse.credentials import UnverifiedWIT
 from wimse.credentials.jws import UnverifiedJWS
 from wimse.errors import ConfigurationError, Reason, Refused, Unavailable
-from wimse.issuer import Authority, Entry, KeyUse, Registration, Selector, SigningKeys
+from wimse.issuer import Authority, KeyUse, Registration, Selector, SigningKeys
 from wimse.workload_api import (
     IdentityServer,
     IssuerKeeping,
@@ -68,9 +68,9 @@ class Kept:
 
 @contextlib.asynccontextmanager
 async def kept(
-    path: Path, keeper: Kept, *own: Entry, settings: ServerSettings = PUSHED, max_staleness: float = 0.1
+    path: Path, keeper: Kept, *own: Registration, settings: ServerSettings = PUSHED, max_staleness: float = 0.1
 ) -> AsyncIterator[tuple[WorkloadAPIClient, IdentityServer, IssuerKeeping]]:
-    entries = ServedEntries(own, default_identities=False)
+    entries = ServedEntries(own, default_identities=False, now=int(time.time()))
     entries.take_stored(keeper.entries, now=int(time.time()))
     issuer = Authority(authority().wit_trust_domain, keeper.keys)
     server = IdentityServer(issuer, entries.registrations(), settings)
@@ -160,7 +160,7 @@ async def test_entries_of_the_store_come_go_and_expire(path: Path) -> None:
 async def test_identity_of_the_file_is_not_given_to_others_by_the_store(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    own = Entry("/a", (Selector.parse("unix:uid:4000000000"),))
+    own = Registration(entry_id="own", path="/a", selectors=(Selector.parse("unix:uid:4000000000"),))
     keeper = Kept(entries=[registered("a", "/a")])
     async with kept(path, keeper, own) as (client, _, _):
         with pytest.raises(Refused):
@@ -169,7 +169,7 @@ async def test_identity_of_the_file_is_not_given_to_others_by_the_store(
 
 
 async def test_entry_that_does_not_fit_leaves_what_is_served(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    own = Entry("/own", (Selector.parse(ME),), "main")
+    own = registered("own", "/own", hint="main")
     keeper = Kept()
     async with kept(path, keeper, own) as (client, _, keeping):
         keeper.entries = [registered("a", "/a", hint="main")]

@@ -369,7 +369,7 @@ async def test_directory_above_that_others_may_write_to_is_refused(tmp_path: Pat
             6,
         ),
         ("[[entries]]\npath = '/a'\nselectors = ['unix:uid:0']\nuser = 'x'\n", 4),
-        ("[[entries]]\npath = '/a'\n[[entries]]\npath = 7\nselectors = []\n", 1),
+        ("[[entries]]\npath = '/a'\n[[entries]]\npath = 7\nselectors = []\n", 4),
         ("note = '''\n[[entries]]\npath = 1\n'''\n", 1),
         ("[[entries]]\npath = '/a'\nselectors = ['unix:uid:0']\nfederates_with = ['A']\n", 1),
     ],
@@ -389,6 +389,18 @@ def test_everything_that_is_wrong_is_said(tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_bytes(b"a = 1\nb = '\xff'\n")
     assert [problem.line for problem in check_config(tmp_path / "c.toml")] == [2]
     (tmp_path / "c.toml").write_text("trust_domain = 'a.org'\n")
+    assert check_config(tmp_path / "c.toml") == ()
+
+
+def test_configuration_that_everybody_may_write_to_is_refused(tmp_path: Path) -> None:
+    """It says who gets which identity."""
+    (tmp_path / "c.toml").write_text("trust_domain = 'a.org'\n")
+    (tmp_path / "c.toml").chmod(0o666)
+    (problem,) = check_config(tmp_path / "c.toml")
+    assert (problem.line, "chmod o-w" in problem.detail) == (0, True)
+    with pytest.raises(ConfigurationError, match="chmod o-w"):
+        load_config(tmp_path / "c.toml")
+    (tmp_path / "c.toml").chmod(0o664)
     assert check_config(tmp_path / "c.toml") == ()
 
 

@@ -19,6 +19,7 @@ from wimse.credentials import TrustBundle, TrustBundles, TrustDomain, Unverified
 from wimse.errors import ConfigurationError, Reason, Refused, Unavailable
 from wimse.issuer import Authority, Entry, Registrations, Selector
 from wimse.workload_api import IdentityServer, ServerSettings, WorkloadAPIClient
+from wimse.workload_api.proto import workload_pb2 as pb
 from wimse.workload_api.state import Broadcast
 
 SLOW = ServerSettings(recheck_interval=timedelta(seconds=60))
@@ -154,6 +155,34 @@ async def test_entry_says_whose_bundles_its_workload_gets(path: Path) -> None:
     async with server.listening(path), WorkloadAPIClient(f"unix://{path}") as client:
         got = await soon(aiter(client.watch_wit_bundles()))
     assert set(got.bundles) == {"spiffe://example.com", "spiffe://third.org"}
+
+
+async def test_jwt_svid_of_another_domain_is_validated_by_the_bundle_that_its_recipient_gets(path: Path) -> None:
+    """SV-33: §6.2.3, §6.3: the bundle of its subject's trust domain, or none."""
+    now = int(time.time())
+    others = {name: Authority.create(name, now=now) for name in ("other.org", "third.org")}
+    federated = TrustBundles(*(each.bundles()[each.spiffe_trust_domain] for each in others.values()))
+    entry = Entry("/a", (Selector.parse(ME),), federates_with=("third.org",))
+    server = IdentityServer(authority(), Registrations([entry]), SLOW, federated=federated)
+
+    def token(issuer: Authority, name: str) -> str:
+        return issuer.issue_jwt_svid(TrustDomain("spiffe", name).workload("/b"), ["us"], now=now).text
+
+    async with server.listening(path), WorkloadAPIClient(f"unix://{path}") as client:
+        third = token(others["third.org"], "third.org")
+        assert (await client.validate_jwt_svid(third, "us")).spiffe_id == "spiffe://third.org/b"
+        impostor = Authority.create("third.org", now=now)
+        for bad, reason in (
+            (token(others["other.org"], "other.org"), "trust_domain_unknown"),  # not of this caller's entry
+            (token(impostor, "third.org"), "key_unknown"),
+        ):
+            request = pb.ValidateJWTSVIDRequest(audience="us", svid=bad)
+            call = grpcio(f"unix://{path}", API + "ValidateJWTSVID", request, pb.ValidateJWTSVIDResponse)
+            assert await status_of(call) == (grpc.StatusCode.INVALID_ARGUMENT, reason)
+        server.state.replace_registrations(Registrations(default_identities=False))
+        request = pb.ValidateJWTSVIDRequest(audience="us", svid=third)
+        call = grpcio(f"unix://{path}", API + "ValidateJWTSVID", request, pb.ValidateJWTSVIDResponse)
+        assert (await status_of(call))[0] is grpc.StatusCode.PERMISSION_DENIED
 
 
 async def test_bundle_without_keys_for_a_use_is_left_out(path: Path) -> None:

@@ -230,7 +230,7 @@ def test_complete_file_is_read(tmp_path: Path) -> None:
         ("entries = [{path = '/a'}]", "selectors"),
         ("entries = [{path = '/a', selectors = []}]", "no selectors"),
         ("entries = [{path = '/a', selectors = ['unix:uid:0*']}]", "unix:uid"),
-        ("entries = [{path = 'spiffe://other/a', selectors = ['unix:uid:0']}]", "the path of an entry"),
+        ("entries = [{path = 'spiffe://other/a', selectors = ['unix:uid:0']}]", "another trust domain"),
         ("entries = [{path = '/a', selectors = ['unix:uid:0'], user = 'x'}]", "user"),
         ("not toml", "server.toml"),
         ("a = '\udcff'", "server.toml"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from wimse.cli import identity_server_keys, inputs, output
+from wimse.cli import identity_server_backup, identity_server_keys, inputs, output
 from wimse.cli.entries import entry
 from wimse.cli.options import json_option, named_trust_domain_option
 
@@ -28,6 +28,9 @@ def identity_server() -> None:
 identity_server.add_command(identity_server_keys.key)
 identity_server.add_command(identity_server_keys.bundle)
 identity_server.add_command(entry)
+identity_server.add_command(identity_server_backup.backup)
+identity_server.add_command(identity_server_backup.restore)
+identity_server.add_command(identity_server_backup.adopt)
 
 
 @identity_server.command()
@@ -85,7 +88,8 @@ def check(config_path: str, as_json: bool) -> None:
         click.echo(json.dumps({"valid": not problems, "problems": found}))
     else:
         for each in problems:
-            click.echo(output.clean(f"{config_path}:{each.line}: {each.detail}"))
+            where = f"{config_path}:{each.line}" if each.line else config_path
+            click.echo(output.clean(f"{where}: {each.detail}"))
         if not problems:
             click.echo(f"{output.clean(config_path)}: nothing is wrong")
     if problems:

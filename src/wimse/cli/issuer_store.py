@@ -6,6 +6,7 @@ import contextlib
 import os
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from wimse.stores.issuer import KeyKeeper, SQLIssuerStore
     from wimse.workload_api import KeySourceConfig, ServerConfig
 
-__all__ = ["opened_keeper", "opened_store"]
+__all__ = ["configured_sealer", "opened_keeper", "opened_store", "sqlite_path"]
 
 _MAX_FILE_BYTES = 65_536
 
@@ -38,12 +39,11 @@ def opened_store(config: ServerConfig, *, make: bool = False) -> Iterator[SQLIss
     section = config.store
     if section is None:
         raise ConfigurationError("the configuration has no [store]; keys in memory are those of the running server")
-    now, issuer = int(time.time()), config.issuer_settings()
-    if section.postgresql_url_file or section.postgresql_url_variable:
+    now, issuer, path = int(time.time()), config.issuer_settings(), sqlite_path(config)
+    if path is None:
         url = _database_url(section.postgresql_url_file, section.postgresql_url_variable)
         store = SQLIssuerStore.postgresql(url, config.trust_domain, now=now, issuer=issuer)
     else:
-        path = section.sqlite_path(os.environ.get("STATE_DIRECTORY", ""))
         if not (make or path.exists()):
             raise ConfigurationError(f"there is no database {path} yet: the first start of the server makes it")
         store = SQLIssuerStore.sqlite(path, config.trust_domain, now=now, issuer=issuer)
@@ -55,11 +55,14 @@ def opened_store(config: ServerConfig, *, make: bool = False) -> Iterator[SQLIss
 
 @contextlib.contextmanager
 def opened_keeper(config: ServerConfig) -> Iterator[KeyKeeper]:
-    """Open the store and what keeps its keys, for the `with`; errors as `opened_store`."""
-    from wimse.stores.issuer import KeyKeeper
+    """Open the store and what keeps its keys, for the `with`, as a server does; errors as `opened_store`."""
+    from wimse.stores.issuer import KeyKeeper, using
 
-    sealer, upstream = _sealer(config), _upstream(config)
-    with opened_store(config, make=True) as store:
+    sealer, upstream, path = configured_sealer(config), _upstream(config), sqlite_path(config)
+    with contextlib.ExitStack() as stack:
+        if path is not None:
+            stack.enter_context(using(path))
+        store = stack.enter_context(opened_store(config, make=True))
         yield KeyKeeper(
             store,
             sealer,
@@ -68,6 +71,14 @@ def opened_keeper(config: ServerConfig) -> Iterator[KeyKeeper]:
             rotation=config.keys.settings(),
             upstream=upstream,
         )
+
+
+def sqlite_path(config: ServerConfig) -> Path | None:
+    """The SQLite file of a configuration; None for PostgreSQL, and without a store."""
+    section = config.store
+    if section is None or section.postgresql_url_file or section.postgresql_url_variable:
+        return None
+    return section.sqlite_path(os.environ.get("STATE_DIRECTORY", ""))
 
 
 def _database_url(file: str, variable: str) -> str:
@@ -79,7 +90,12 @@ def _database_url(file: str, variable: str) -> str:
     return _private(Path(file), "the file with the database's URL").decode("utf-8", "replace").strip()
 
 
-def _sealer(config: ServerConfig) -> KeySealer:
+def configured_sealer(config: ServerConfig) -> KeySealer:
+    """What encrypts signing keys, as a configuration says.
+
+    Raises:
+        ConfigurationError: when the key-encryption key cannot be had.
+    """
     from wimse.issuer import EncryptedSealer, PlaintextSealer
 
     section = config.encryption
@@ -96,7 +112,9 @@ def _key(source: KeySourceConfig) -> KeyEncryptionKey:
 
     if source.file:
         return key_from_file(Path(source.file))
-    return key_from_credential(source.credential) if source.credential else key_from_command(source.command)
+    if source.credential:
+        return key_from_credential(source.credential)
+    return key_from_command(source.command, timeout=timedelta(seconds=source.command_timeout_seconds))
 
 
 def _upstream(config: ServerConfig) -> UpstreamAuthority | None:

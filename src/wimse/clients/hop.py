@@ -23,13 +23,21 @@ from wimse.errors import ConfigurationError, Reason, Refused
 from wimse.httpsig import Fields, Request, Response
 from wimse.profiles.http_signature import SignedRequest
 
-__all__ = ["DEFAULT_MAX_BODY_BYTES", "Answer", "Hop", "check_destination"]
+__all__ = ["DEFAULT_MAX_BODY_BYTES", "Answer", "Hop", "check_destination", "new_nonce"]
 
 DEFAULT_MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 
 # A proxy that compresses breaks the digest of the content (RFC 9530 §6.5), and several do so unasked, but for this.
 _ACCEPT_ENCODING: Final = ("Accept-Encoding", "identity;q=1, *;q=0")
 _FRAMING: Final = ("content-length", "transfer-encoding")
+
+
+def new_nonce() -> str:
+    """What no message had before (http-signature §3): 128 bits of the operating system's generator, as base64url.
+
+    Nothing of them is kept in this process, so that a fork copies nothing, and no seed makes them again.
+    """
+    return secrets.token_urlsafe(16)
 
 
 def check_destination(scheme: str, host: str, *, allow_plaintext: bool) -> None:
@@ -112,7 +120,7 @@ class Hop:
             authority=hosts[0],
             fields=fields.without("accept-encoding", *_FRAMING).adding(*ours),
         )
-        sent = authenticator.sign(request, content, now=int(time.time()), nonce=secrets.token_urlsafe(16))
+        sent = authenticator.sign(request, content, now=int(time.time()), nonce=new_nonce())
         return cls(sent, content, authenticator)
 
     @property

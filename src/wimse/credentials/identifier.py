@@ -118,11 +118,7 @@ class WorkloadIdentifier:
         Raises:
             Refused: `identifier_malformed` for anything but the one canonical spelling (module docstring).
         """
-        scheme, separator, rest = uri.partition("://")
-        if not separator:
-            raise _refuse("an identifier is written as scheme://trust-domain/path")
-        name, slash, path = rest.partition("/")
-        return cls(TrustDomain(scheme, name), slash + path)
+        return _parsed(uri)
 
     def member_of(self, trust_domain: TrustDomain) -> bool:
         """Whether this workload belongs to `trust_domain`, scheme included."""
@@ -132,6 +128,16 @@ class WorkloadIdentifier:
         return f"{self.trust_domain}{self.path}"
 
 
-@lru_cache(maxsize=1024)  # an issuer writes the same ones again and again; what is refused is not kept
+# The same ones are read and written again and again, one for each renewal; what is refused is not kept.
+@lru_cache(maxsize=1024)
+def _parsed(uri: str) -> WorkloadIdentifier:
+    scheme, separator, rest = uri.partition("://")
+    if not separator:
+        raise _refuse("an identifier is written as scheme://trust-domain/path")
+    name, slash, path = rest.partition("/")
+    return WorkloadIdentifier(TrustDomain(scheme, name), slash + path)
+
+
+@lru_cache(maxsize=1024)
 def _workload(trust_domain: TrustDomain, path: str) -> WorkloadIdentifier:
     return WorkloadIdentifier(trust_domain, path)

@@ -300,13 +300,14 @@ def _path(
 
 
 def _check_authorities(authorities: list[x509.Certificate], trust_domain: TrustDomain) -> None:
-    # X509-SVID §3.2: the SPIFFE ID of a signing certificate has no path; its domain may be another one.
+    # X509-SVID §3.2: the SPIFFE ID of a signing certificate has no path; its domain may be another one. A lone slash is
+    # no path, and is there in the example of Trust Domain and Bundle, appendix A.
     if trust_domain.scheme != "spiffe":
         return
     for authority in authorities:
         names = _extension(authority, x509.SubjectAlternativeName)
         for uri in names.value.get_values_for_type(x509.UniformResourceIdentifier) if names else []:
-            if uri.startswith("spiffe://") and "/" in uri.removeprefix("spiffe://"):
+            if uri.startswith("spiffe://") and "/" in uri.removeprefix("spiffe://").removesuffix("/"):
                 raise Refused(Reason.CERTIFICATE_UNTRUSTED, "an authority on the path has the identifier of a workload")
 
 

@@ -231,8 +231,7 @@ class DigestVerifier:
         """
         if not self._verified:
             raise ConfigurationError("only what is verified can be verified again")
-        other = DigestVerifier(_NO_FIELDS, name=self.name, required=False, max_bytes=self._max_bytes)
-        other.required = self.required
+        other = DigestVerifier(_NO_FIELDS, name=self.name, required=self.required, max_bytes=self._max_bytes)
         other._expected = dict(self._expected)
         other._hashes = {each: _HASHES[each]() for each in self._expected}
         return other

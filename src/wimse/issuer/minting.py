@@ -28,12 +28,14 @@ class UpstreamAuthority:
         chain: its certificate, then those above it up to the root, without the root when there are others; DER.
         roots: what the bundle publishes; DER.
         key: its private key.
+        not_before: when the last of these certificates begins, in seconds since 1970.
         not_after: when the first of these certificates ends, in seconds since 1970.
     """
 
     chain: tuple[bytes, ...] = field(repr=False)
     roots: tuple[bytes, ...] = field(repr=False)
     key: PrivateKey = field(repr=False)
+    not_before: int
     not_after: int
 
     @classmethod
@@ -61,11 +63,13 @@ class UpstreamAuthority:
             _check_issued(certificate, issuer, "the upstream authority's chain is not in order")
         if above and not any(_issued(above[-1], anchor) for anchor in anchors):
             raise ConfigurationError("the upstream authority's chain does not lead to one of its roots")
+        begins = [int(each.not_valid_before_utc.timestamp()) for each in (*certificates, *anchors)]
         ends = [int(each.not_valid_after_utc.timestamp()) for each in (*certificates, *anchors)]
         return cls(
             chain=tuple(_der(each) for each in above) or (_der(certificates[0]),),
             roots=tuple(_der(each) for each in anchors),
             key=signer,
+            not_before=max(begins),
             not_after=min(ends),
         )
 
@@ -94,7 +98,7 @@ def mint(
         upstream: certifies the CA's key; None for a self-signed certificate.
 
     Raises:
-        ConfigurationError: when the upstream authority ends too early to be of use.
+        ConfigurationError: when the upstream authority has not begun, or ends too early to be of use.
     """
     key = PrivateKey.generate(ES256)
     key = key.with_kid(key.public_key.thumbprint())  # RFC 7638: as unique as the key
@@ -108,6 +112,8 @@ def mint(
             chain = (issue_x509_authority(domain, key, not_before=not_before, not_after=not_after),)
             anchors = chain
         else:
+            if now < upstream.not_before:
+                raise ConfigurationError("the upstream authority is not valid yet")
             not_after = min(not_after, upstream.not_after)
             if not_after <= now + max_token:
                 raise ConfigurationError("the upstream authority ends before a certificate under it would; renew it")

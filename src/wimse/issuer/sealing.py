@@ -135,7 +135,8 @@ class EncryptedSealer:
             if key.identifier == identifier:
                 return _read(key.decrypt(nonce, data, _bound(self.trust_domain, record.use, record.kid)), record)
         raise ConfigurationError(
-            f"a stored signing key is encrypted with the key-encryption key {identifier.hex()}, which is not configured"
+            f"a stored signing key is encrypted with the key-encryption key {identifier.hex()}, which is not "
+            "configured: name it as the previous one"
         )
 
     def current(self, record: KeyRecord) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -63,8 +64,16 @@ class IssuerStore(Protocol):
         """Remember that it is at least `now`, so that a later start notices a clock that has gone back."""
         ...
 
-    def create_entry(self, record: Registration, *, now: int) -> Registration:
+    def create_entry(
+        self, record: Registration, *, now: int, record_it: Callable[[Registration], None] | None = None
+    ) -> Registration:
         """Register an entry.
+
+        Args:
+            record: the entry.
+            now: seconds since 1970.
+            record_it: called with the entry as it will be when all has been checked, right before it is so; what it
+                raises is raised, and nothing is changed.
 
         Raises:
             ConfigurationError, Refused: see `check_registration` and `check_successor`; `entry_conflict` as well for
@@ -72,8 +81,10 @@ class IssuerStore(Protocol):
         """
         ...
 
-    def update_entry(self, record: Registration, *, revision: int, now: int) -> Registration:
-        """Change an entry that is still at `revision`.
+    def update_entry(
+        self, record: Registration, *, revision: int, now: int, record_it: Callable[[Registration], None] | None = None
+    ) -> Registration:
+        """Change an entry that is still at `revision`; arguments as `create_entry`.
 
         Raises:
             ConfigurationError, Refused: as `create_entry`; `entry_unknown`; `entry_conflict` when it has another
@@ -81,13 +92,21 @@ class IssuerStore(Protocol):
         """
         ...
 
-    def delete_entry(self, entry_id: str, *, revision: int | None, now: int) -> None:
+    def delete_entry(
+        self,
+        entry_id: str,
+        *,
+        revision: int | None,
+        now: int,
+        record_it: Callable[[Registration], None] | None = None,
+    ) -> None:
         """Delete an entry; its identity is held back until the last credential of it has ended.
 
         Args:
             entry_id: which.
             revision: that it still has; None for whatever it has.
             now: seconds since 1970.
+            record_it: as in `create_entry`, called with the entry as it was.
 
         Raises:
             Refused: `entry_unknown`; `entry_conflict` when it has another revision.

@@ -162,7 +162,7 @@ class _Running:
     ) -> None:
         self._directory = directory
         try:
-            from granian.constants import Interfaces
+            from granian.constants import Interfaces, SSLProtocols
             from granian.server.embed import Server
         except ImportError:
             raise ConfigurationError("this needs granian: pip install 'wimse[inspector]'") from None
@@ -178,6 +178,8 @@ class _Running:
                 log_enabled=False,
                 ssl_cert=certificate,
                 ssl_key=key,
+                # §5 asks for Mozilla's intermediate compatibility, which has 1.2 too; older ones granian does not know.
+                ssl_protocol_min=SSLProtocols.tls12,
             )
         except Exception:  # noqa: BLE001 - of many types; none of their texts, which may quote the key
             raise ConfigurationError("certificate and key of the bundle endpoint cannot be used") from None

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import time
 from threading import Lock
+from typing import Final
 
 from wimse.errors import ConfigurationError, Reason, Unavailable
+from wimse.stores import forks
 
 __all__ = ["MemoryReplayStore"]
+
+_PATIENCE_SECONDS: Final = 1.0
 
 
 class MemoryReplayStore:
@@ -19,7 +23,9 @@ class MemoryReplayStore:
 
     Other processes know nothing of it: behind several workers a replay can reach another one for the life of a
     signature. After a restart it does not know what was seen before: `since` says when it began, and what was signed
-    earlier is refused. The cost: a message that was on its way while the process started gets a 503.
+    earlier is refused. The cost: a message that was on its way while the process started gets a 503. The same holds for
+    a process that is forked after the store was made: it takes over what was seen until then, and does not know what
+    workers saw whose place it takes.
     """
 
     def __init__(self, *, max_entries: int = 1_000_000, since: int | None = None) -> None:
@@ -36,7 +42,9 @@ class MemoryReplayStore:
         """
         if max_entries < 1:
             raise ConfigurationError("max_entries must be at least 1")
-        self.since = int(time.time()) if since is None else since
+        now = int(time.time())
+        self.since = now if since is None else since
+        self._ahead = None if since == 0 else max(self.since - now, 0)
         self._max_entries = max_entries
         self._lock = Lock()
         self._young: set[bytes] = set()
@@ -44,6 +52,8 @@ class MemoryReplayStore:
         self._young_until = 0
         self._old_until = 0
         self._forgotten_until = 0
+        self._resting = False
+        forks.follow(self)
 
     def claim(self, key: bytes, until: int, now: int) -> bool:
         """Claim `key`; True for the first one, False for every other until at least `until`.
@@ -75,3 +85,20 @@ class MemoryReplayStore:
 
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
+
+    def before_fork(self) -> None:
+        """Wait until no thread is claiming."""
+        # In vain only where a signal's handler forks, in the middle of a claim.
+        self._resting = self._lock.acquire(timeout=_PATIENCE_SECONDS)
+
+    def after_fork(self, *, child: bool) -> None:
+        """Begin anew in the child, as far as others are concerned."""
+        resting, self._resting = self._resting, False
+        if not child:
+            if resting:
+                self._lock.release()
+            return
+        self._lock = Lock()
+        if self._ahead is not None:
+            # Rounded up: a fork takes no time, and the worker whose place it takes may have worked to the last moment.
+            self.since = max(self.since, int(time.time()) + 1 + self._ahead)

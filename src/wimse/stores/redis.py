@@ -7,7 +7,8 @@ wrong on the way:
 - No command is sent twice. Had the answer to a first claim been lost, the second one would make a replay of an honest
   message; as it is, the caller is told that there was no decision, and signs anew. The nonce is spent then.
 - A connection whose answer was not awaited is closed, not used again.
-- A failover can lose the claims of the last moment, since replicas follow asynchronously.
+- A failover can lose the claims of the last moment, since replicas follow asynchronously; what was signed until then is
+  not accepted.
 
 The package `redis` is imported when a store is made: ``pip install 'wimse[redis]'``.
 """
@@ -16,7 +17,9 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import time
+from collections.abc import Generator
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -34,15 +37,19 @@ class _Checked:
     """What both stores have: the steps, and when the server was last seen to be fit."""
 
     _client: Any
+    _claims: Claims
 
     def __init__(self, settings: RedisReplaySettings | None, *, cluster: bool) -> None:
         self._settings = settings or RedisReplaySettings()
-        self._claims = Claims(self._settings, cluster=cluster)
         self._cluster = cluster
         self._timeout = self._settings.timeout.total_seconds()
         self._check_interval = self._settings.check_interval.total_seconds()
-        self._checked_at = -math.inf
-        self._server_time: ServerTime = (0, 0)
+        self._seen: tuple[float, ServerTime] = (-math.inf, (0, 0))  # one value, which threads see whole
+
+    def _use(self, client: Any) -> None:
+        self._client = client
+        database = 0 if self._cluster else int(client.connection_pool.connection_kwargs.get("db") or 0)
+        self._claims = Claims(self._settings, cluster=self._cluster, database=database)
 
     @property
     def since(self) -> int:
@@ -50,20 +57,21 @@ class _Checked:
         return self._claims.since
 
     def _steps(self, key: bytes, until: int, now: int) -> Steps:
-        passed = time.monotonic() - self._checked_at
+        checked_at, (earliest, latest) = self._seen
+        passed = time.monotonic() - checked_at
         if passed >= self._check_interval:
             try:
-                yield from self._fit()
+                earliest, latest = yield from self._fit()
             except ConfigurationError as error:
                 raise unavailable(error.detail) from None
             passed = 0.0
-        earliest, latest = self._server_time
         server_now = (earliest + int(passed), latest + int(passed))
         return (yield from self._claims.claim(key, until, now, server_now))
 
-    def _fit(self) -> Steps:
-        self._server_time = yield from self._claims.check()
-        self._checked_at = time.monotonic()
+    def _fit(self) -> Generator[Command, Any, ServerTime]:
+        server_time: ServerTime = yield from self._claims.check()
+        self._seen = (time.monotonic(), server_time)
+        return server_time
 
     def _check_steps(self) -> Steps:
         yield from self._fit()
@@ -131,7 +139,7 @@ class RedisReplayStore(_Checked):
         """
         super().__init__(settings, cluster=cluster)
         try:
-            self._client = _client(url, self._settings, asynchronous=False, cluster=cluster)
+            self._use(_client(url, self._settings, asynchronous=False, cluster=cluster))
         except WimseError:
             raise
         except Exception as error:
@@ -186,10 +194,11 @@ class AsyncRedisReplayStore(_Checked):
     def __init__(self, url: str, *, settings: RedisReplaySettings | None = None, cluster: bool = False) -> None:
         """Make it, without connecting; arguments and errors as `RedisReplayStore`."""
         super().__init__(settings, cluster=cluster)
-        self._client = _client(url, self._settings, asynchronous=True, cluster=cluster)
+        self._use(_client(url, self._settings, asynchronous=True, cluster=cluster))
         from redis.exceptions import ResponseError
 
         self._error_answer = ResponseError
+        self._process: int | None = None
         self._places = asyncio.Semaphore(self._settings.max_connections)
 
     async def claim(self, key: bytes, until: int, now: int) -> bool:
@@ -201,6 +210,10 @@ class AsyncRedisReplayStore(_Checked):
         await self._run(self._check_steps(), 20 * self._timeout)
 
     async def _run(self, steps: Steps, timeout: float) -> Any:  # noqa: ASYNC109 - there is one place that keeps it
+        if self._process != os.getpid():
+            if self._process is not None:
+                raise unavailable("the replay store was used before this process was forked: each makes its own")
+            self._process = os.getpid()
         try:
             async with asyncio.timeout(timeout), self._places:
                 return await self._drive(steps)

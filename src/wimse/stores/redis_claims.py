@@ -7,11 +7,15 @@ Rules:
 3. The server says since when it remembers, in a key that does not expire. When that is gone, because the server was
    flushed or came back empty, nothing is claimed until it has been written anew; what was signed before the new time is
    refused, since nobody knows whether it was seen.
-4. A key lives until `until` by the server's clock or by the verifier's, whichever is later, and `clock_margin` longer.
+4. A server that was started anew may have come back with what it had written down some time ago, that key among it, and
+   without the claims made since; so may a replica that was put in its place. Neither knows the scripts that were run
+   before, since those are never written down or passed on. So each place where a time is kept has a script of its own,
+   and where that is not known the time is written anew.
+5. A key lives until `until` by the server's clock or by the verifier's, whichever is later, and `clock_margin` longer.
    A verifier whose clock is further behind the server's gets no answer. The server is asked for its time at each check.
-5. An answer names the key that it is for. One that came over a connection on which an earlier answer was left unread is
+6. An answer names the key that it is for. One that came over a connection on which an earlier answer was left unread is
    for another message, and would be the wrong one (CVE-2023-28858).
-6. A server that may evict keys is not used.
+7. A server that may evict keys is not used.
 """
 
 from __future__ import annotations
@@ -36,18 +40,35 @@ _PREFIX: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
 _SHARDS: Final = 64  # of a cluster: each has its own memory of when it began, in the hash slot of its keys
 _LONGEST: Final = timedelta(seconds=10)
 
+# With a life of 0 nothing is claimed: it says whether the server knows this script, and remembers.
 CLAIM: Final = """\
 local since = redis.call('GET', KEYS[2])
 if not since then return 'f' .. KEYS[1] end
+if ARGV[1] == '0' then return '0' .. KEYS[1] .. since end
 if redis.call('SET', KEYS[1], '', 'NX', 'EX', ARGV[1]) then return '1' .. KEYS[1] .. since end
 return '0' .. KEYS[1] .. since
 """
 # The second in which it begins may have had messages that are forgotten: it remembers from the next one on.
+# It never begins earlier than it said before.
 _BEGIN: Final = """\
-return redis.call('SET', KEYS[1], string.format('%d', tonumber(redis.call('TIME')[1]) + 1 + tonumber(ARGV[1])), 'NX')
+local since = tonumber(redis.call('TIME')[1]) + 1 + tonumber(ARGV[1])
+local before = tonumber(redis.call('GET', KEYS[1]) or '')
+if before and before > since then return end
+redis.call('SET', KEYS[1], string.format('%d', since))
 """
-# The name by which a server knows a script; nothing rests on the strength of the hash.
-_CLAIM_SHA: Final = sha1(CLAIM.encode(), usedforsecurity=False).hexdigest()
+
+
+class _Shard:
+    """A part of the keys, the key that says since when they are remembered, and the script for both."""
+
+    __slots__ = ("marker", "prefix", "script", "sha")
+
+    def __init__(self, name: bytes, database: int) -> None:
+        self.prefix = name + b":"
+        self.marker = name + b":since"
+        self.script = f"-- {self.marker.decode('ascii')} of {database}\n{CLAIM}"
+        # The name by which a server knows it; nothing rests on the strength of the hash.
+        self.sha = sha1(self.script.encode("ascii"), usedforsecurity=False).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,17 +115,18 @@ class RedisReplaySettings:
 class Claims:
     """The steps of claims on one server or cluster: generators that yield commands and are sent their replies."""
 
-    def __init__(self, settings: RedisReplaySettings, *, cluster: bool) -> None:
+    def __init__(self, settings: RedisReplaySettings, *, cluster: bool, database: int = 0) -> None:
         """Make it; nothing is said yet.
 
         Args:
             settings: prefix and margins.
             cluster: whether keys are spread over hash slots.
+            database: the number of the server's database, whose keys are its own, while scripts are of all.
         """
         prefix = settings.prefix.encode("ascii")
         # In a cluster the hash tag, in braces, keeps a shard's keys in one slot, so that one script can have both.
         names = [b"%b{%02x}" % (prefix, shard) for shard in range(_SHARDS)] if cluster else [prefix]
-        self._shards = [(name + b":", name + b":since") for name in names]
+        self._shards = [_Shard(name, database) for name in names]
         self._margin = int(settings.clock_margin.total_seconds())
         self._forget_margin = int(settings.forget_margin.total_seconds())
         self._check_eviction = settings.check_eviction
@@ -127,17 +149,19 @@ class Claims:
         if latest - now > self._margin:
             raise unavailable("the clock is too far behind the one of the replay store")
         life = max(until - min(now, earliest), 0) + self._margin
-        prefix, marker = self._shards[key[0] % len(self._shards)]
-        name = prefix + key.hex().encode("ascii")
-        rest = (2, name, marker, max(life, 1))
+        shard = self._shards[key[0] % len(self._shards)]
+        name = shard.prefix + key.hex().encode("ascii")
         try:
-            reply = yield ("EVALSHA", _CLAIM_SHA, *rest)
+            reply = yield ("EVALSHA", shard.sha, 2, name, shard.marker, max(life, 1))
         except Exception as error:
-            if type(error).__name__ != "NoScriptError":
+            if not _unknown_script(error):
                 raise
-            reply = yield ("EVAL", CLAIM, *rest)  # nothing was run: this is no second claim
-        verdict, since = self._read(reply, name)
+            # It was started anew, or is another one: what its memory says of when it began does not count.
+            verdict, since = b"f", 0
+        else:
+            verdict, since = self._read(reply, name)
         if verdict == b"f":
+            yield from self._begin_with(shard)
             yield from self.begin()
             raise unavailable("the replay store has forgotten what it saw, and begins anew")
         self.since = max(self.since, since)
@@ -152,9 +176,23 @@ class Claims:
         raise unavailable("the replay store gave an answer that is not to this claim")
 
     def begin(self) -> Steps:
-        """Write down since when the server remembers, wherever it does not say so yet."""
-        for _, marker in self._shards:
-            yield ("EVAL", _BEGIN, 1, marker, self._forget_margin)
+        """Write down since when the server remembers, wherever it does not say so yet, or cannot be believed."""
+        for shard in self._shards:
+            yield from self._begin_with(shard)
+
+    def _begin_with(self, shard: _Shard) -> Steps:
+        look = (2, shard.marker, shard.marker, 0)
+        try:
+            reply = yield ("EVALSHA", shard.sha, *look)
+        except Exception as error:
+            if not _unknown_script(error):
+                raise
+        else:
+            if self._read(reply, shard.marker)[0] != b"f":
+                return
+        yield ("EVAL", _BEGIN, 1, shard.marker, self._forget_margin)
+        # Only now may it be known. Whoever asked for it meanwhile, begins as well, and a little later.
+        yield ("EVAL", shard.script, *look)
 
     def check(self) -> Steps:
         """See that no server may evict keys; the result is what time it is there.
@@ -183,6 +221,10 @@ def packed(command: Command) -> bytes:
         value = each if isinstance(each, bytes) else str(each).encode("utf-8")
         parts.append(b"$%d\r\n%b\r\n" % (len(value), value))
     return b"".join(parts)
+
+
+def _unknown_script(error: Exception) -> bool:
+    return type(error).__name__ == "NoScriptError"
 
 
 def unavailable(detail: str) -> Unavailable:

@@ -8,6 +8,8 @@ Rules:
    start of the machine, as for a new file, nothing is accepted that was signed before.
 4. Each claim takes a few expired entries out, so that the file stays bounded without a pause to clean up.
 5. A file that was taken away or replaced is not used further: others would not see it.
+6. No connection is carried into a forked process, also not beside one that this process opens for itself: SQLite counts
+   in the process which locks it has, and would take the parent's for its own. So before a fork every file is closed.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import os
 import sqlite3
 import stat
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -24,6 +27,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from wimse.errors import ConfigurationError, Reason, Unavailable
+from wimse.stores import forks
 from wimse.stores.wal import use_wal
 
 __all__ = ["SQLiteReplaySettings", "SQLiteReplayStore"]
@@ -32,6 +36,8 @@ _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _LONGEST: Final = timedelta(seconds=10)
 _OPENING_SECONDS: Final = 2  # several processes may start at once
 _APPLICATION_ID: Final = 0x57494D53  # "WIMS", so that nobody else's file is taken for ours
+
+_CARRIED: set[tuple[int, int]] = set()  # files that were open when this process was forked
 
 _SCHEMA: Final = (
     "CREATE TABLE IF NOT EXISTS claim (key BLOB PRIMARY KEY, until INTEGER NOT NULL) WITHOUT ROWID",
@@ -106,15 +112,20 @@ class SQLiteReplayStore:
         self._wait = self._settings.timeout.total_seconds() / 2  # for threads, and then for processes
         self._lock = Lock()
         self._process: int | None = None
-        self._inode = _own_file(self._path)
-        # Opened for good by the first claim: a connection must not be carried into a forked process.
+        self._resting = False
+        with forks.making():
+            self._inode = _own_file(self._path)
+            self._since = self._begin(int(time.time()) if since is None else since)
+        forks.follow(self)
+
+    def _begin(self, since: int) -> int:
         connection = self._connect()
         try:
-            self._since = _prepare(connection, int(time.time()) if since is None else since)
+            return _prepare(connection, since)
         except sqlite3.Error as error:
             raise _unavailable("the replay store's file cannot be opened") from error
         finally:
-            connection.close()
+            connection.close()  # opened for good by the first claim
 
     @property
     def since(self) -> int:
@@ -122,6 +133,8 @@ class SQLiteReplayStore:
         return self._since
 
     def _connect(self) -> sqlite3.Connection:
+        if self._inode in _CARRIED:
+            raise _unavailable("the replay store's file was open when this process was forked")
         # `timeout` is SQLite's own waiting for other processes; autocommit, since transactions are written out.
         return sqlite3.connect(self._path, timeout=self._wait, isolation_level=None, check_same_thread=False)
 
@@ -148,8 +161,6 @@ class SQLiteReplayStore:
 
     def _claim(self, key: bytes, until: int, now: int) -> bool:
         if self._process != os.getpid():
-            if self._process is not None:
-                raise _unavailable("the replay store was used before this process was forked: each makes its own")
             self._connection, self._process = self._connect(), os.getpid()
             self._connection.execute("PRAGMA synchronous = NORMAL")  # what a power cut loses, rule 3 refuses
         if _inode(self._path) != self._inode:
@@ -187,6 +198,22 @@ class SQLiteReplayStore:
                 self._connection.close()
                 self._process = None
 
+    def before_fork(self) -> None:
+        """Close the file, once no thread is claiming."""
+        self._resting = self._lock.acquire(timeout=2 * self._wait)
+        if self._resting and self._process is not None:
+            with suppress(sqlite3.Error):
+                self._connection.close()
+                self._process = None
+
+    def after_fork(self, *, child: bool) -> None:
+        """Let claims open it again, where it was closed before."""
+        if child and self._process is not None:
+            _CARRIED.add(self._inode)
+        resting, self._resting = self._resting, False
+        if resting:
+            self._lock.release()
+
     def __enter__(self) -> Self:
         return self
 
@@ -199,8 +226,8 @@ class SQLiteReplayStore:
 def _own_file(path: str) -> tuple[int, int]:
     """Make the file, or see that it is ours alone; SQLite gives its companions the same mode.
 
-    An existing file is not opened here: closing it again would drop the locks that another connection of this process
-    has on it.
+    Closing a file drops the locks that any connection of this process has on it. So an existing file is not opened
+    here, and while one is made, no other thread connects to it.
 
     Returns:
         Which file it is.

@@ -18,7 +18,8 @@ from wimse.workload_api.blocking import (
     BlockingWorkloadAPIX509Source,
 )
 from wimse.workload_api.client import WorkloadAPIClient
-from wimse.workload_api.config import EntryConfig, Problem, ServerConfig, check_config, load_config
+from wimse.workload_api.config import Problem, ServerConfig, check_config, load_config
+from wimse.workload_api.config_limits import LimitsConfig
 from wimse.workload_api.config_sections import (
     EncryptionConfig,
     KeysConfig,
@@ -26,6 +27,7 @@ from wimse.workload_api.config_sections import (
     StoreConfig,
     UpstreamConfig,
 )
+from wimse.workload_api.entry_spec import EntryConfig
 from wimse.workload_api.events import CallRefused, Event, Issued
 from wimse.workload_api.files import GenerationWriter
 from wimse.workload_api.jwt_source import JWTCredential, WorkloadAPIJWTSource
@@ -59,6 +61,7 @@ __all__ = [
     "KeptIssuer",
     "KeySourceConfig",
     "KeysConfig",
+    "LimitsConfig",
     "Metrics",
     "MiniSPIRESource",
     "Problem",

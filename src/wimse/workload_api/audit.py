@@ -4,8 +4,9 @@ Rules:
 
 1. A line says who, what and until when. It holds no token, no key, and nothing that a caller has sent as it is.
 2. Everything outside of printable ASCII is escaped, so that a line is a line whatever a file is called.
-3. A credential leaves the server after its line is written. Where that is demanded (`required`) a line that cannot be
-   written means that nothing is issued; else it is said in the log, and counted.
+3. A credential leaves the server, and a change of an entry becomes true, after its line is written. So a process that
+   is killed leaves a line too many, never one too few. Where that is demanded (`required`) a line that cannot be
+   written means that nothing is issued and nothing is changed; else it is said in the log, and counted.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from wimse.errors import ConfigurationError, Reason, Unavailable
-from wimse.workload_api.events import EntryChanged, Event, Issued, Recorder
+from wimse.workload_api.events import EntryChanged, EntryChangeFailed, Event, Issued, Recorder
 
 __all__ = ["AuditLog"]
 
@@ -36,7 +37,7 @@ class AuditLog(Recorder):
 
         Args:
             path: where lines are appended.
-            required: whether an issue that cannot be recorded is refused.
+            required: whether an issue, or a change of an entry, that cannot be recorded is refused.
 
         Raises:
             ConfigurationError: when it cannot be opened, is no regular file, or others may write to it.
@@ -66,7 +67,7 @@ class AuditLog(Recorder):
         self._torn = self._torn or written > 0
         self.failures += 1
         log.error("the audit log %s cannot be written", self._path)
-        if self._required and isinstance(event, Issued):
+        if self._required and isinstance(event, Issued | EntryChanged):
             raise Unavailable(Reason.ISSUER_UNAVAILABLE, "the audit log cannot be written")
 
     def reopen(self) -> None:
@@ -114,15 +115,22 @@ def _document(event: Event, now: float) -> dict[str, Any]:
             "gid": caller.gid,
             "executable": caller.executable,
         }
-    if isinstance(event, EntryChanged):
+    if isinstance(event, EntryChanged | EntryChangeFailed):
+        change = event if isinstance(event, EntryChanged) else event.change
         return {
             "time": round(now, 3),
-            "event": f"entry_{event.action}",
-            "entry_id": event.entry_id,
-            **({"path": event.path, "selectors": event.selectors, "revision": event.revision} if event.path else {}),
-            "source": event.source,
-            "pid": event.pid,
-            "uid": event.uid,
+            **(
+                {"event": f"entry_{change.action}"}
+                if change is event
+                else {"event": "entry_change_failed", "action": change.action}
+            ),
+            "entry_id": change.entry_id,
+            "path": change.path,
+            "selectors": change.selectors,
+            "revision": change.revision,
+            "source": change.source,
+            "pid": change.pid,
+            "uid": change.uid,
         }
     return {
         "time": round(now, 3),

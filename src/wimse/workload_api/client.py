@@ -38,7 +38,7 @@ _METADATA = (SECURITY_HEADER,)
 # What a server lacks that answers Unimplemented: SPIRE's agent has no WIT-SVID profile (§7: it is optional).
 _MISSING = {
     "FetchWITSVID": "has no WITs",
-    "FetchWITBundles": "has no trust bundles for WITs",
+    "FetchWITBundles": "has no WITs",  # one profile, and which of its calls is answered first is chance
     "FetchX509SVID": "has no X.509-SVIDs",
     "FetchX509Bundles": "has no X.509 bundles",
     "FetchJWTSVID": "has no JWT-SVIDs",

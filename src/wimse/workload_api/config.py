@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,11 +15,14 @@ import msgspec
 
 from wimse.credentials import TrustDomain
 from wimse.errors import ConfigurationError, Refused
-from wimse.issuer import Entry, IssuerSettings, Registrations, Selector
+from wimse.issuer import IssuerSettings, Registration, Registrations
+from wimse.issuer.registration import check_registration
 from wimse.workload_api.address import DEFAULT_SOCKET, EndpointAddress, check_socket_path
 from wimse.workload_api.config_federation import BundleEndpointConfig, FederationConfig
+from wimse.workload_api.config_limits import LimitsConfig
 from wimse.workload_api.config_lines import line_of
 from wimse.workload_api.config_sections import EncryptionConfig, KeysConfig, StoreConfig, UpstreamConfig
+from wimse.workload_api.entry_spec import EntryConfig, entry_problems
 from wimse.workload_api.monitoring import parse_listen_address
 from wimse.workload_api.settings import ServerSettings
 from wimse.workload_api.toml_documents import decode_toml
@@ -27,31 +31,6 @@ __all__ = ["EntryConfig", "Problem", "ServerConfig", "check_config", "load_confi
 
 MAX_CONFIG_BYTES: Final = 4_194_304
 _LIFETIMES: Final = ("wit_lifetime", "jwt_svid_lifetime", "x509_svid_lifetime")
-
-
-class EntryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One ``[[entries]]``: an identity and the callers that have it.
-
-    Attributes:
-        path: of the identity, such as ``/payments``.
-        selectors: all of them must match, such as ``unix:uid:1000`` and ``unix:path:/usr/bin/payments``.
-        hint: what the identity is for, where a caller has several.
-        federates_with: names of the other trust domains whose bundles the workload gets; all of them by default.
-    """
-
-    path: str
-    selectors: tuple[str, ...]
-    hint: str = ""
-    federates_with: tuple[str, ...] | None = None
-
-    def entry(self) -> Entry:
-        """The entry.
-
-        Raises:
-            ConfigurationError: when it is not acceptable.
-        """
-        selectors = tuple(Selector.parse(text) for text in self.selectors)
-        return Entry(self.path, selectors, self.hint, self.federates_with)
 
 
 class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -71,6 +50,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         store: where signing keys and entries are kept. Without one, keys are new at each start and in memory only.
         encryption: of the signing keys in the store; a store needs it.
         keys: how signing keys in the store are replaced.
+        limits: what callers may take of the server.
         upstream: a CA above ours; it needs a store. None for a self-signed one.
         bundle_endpoint: where our bundle is published; None for nowhere.
         federation: where the bundles of other trust domains are fetched, by their names.
@@ -99,6 +79,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     store: StoreConfig | None = None
     encryption: EncryptionConfig | None = None
     keys: KeysConfig = KeysConfig()
+    limits: LimitsConfig = LimitsConfig()
     upstream: UpstreamConfig | None = None
     bundle_endpoint: BundleEndpointConfig | None = None
     federation: dict[str, FederationConfig] = {}
@@ -125,7 +106,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         checks: tuple[tuple[str, Callable[[], object]], ...] = (
             ("trust_domain", self._check_trust_domain),
             ("socket", self.socket_path),
-            ("socket_mode", self.server_settings),
+            ("socket_mode", functools.partial(LimitsConfig().settings, self.socket_mode)),
             *((f"{name}_seconds", functools.partial(self._check_lifetime, name)) for name in _LIFETIMES),
             ("profiles", self._check_profiles),
             ("audit_log", self._check_audit),
@@ -144,6 +125,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             except ConfigurationError as error:
                 yield (key,), error.detail
         yield from ((("keys", name), detail) for name, detail in self.keys.problems())
+        yield from ((("limits", name), detail) for name, detail in self.limits.problems())
         for name, each in self.federation.items():
             try:
                 each.check(name, self.trust_domain)
@@ -152,14 +134,22 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         yield from self._entry_problems()
 
     def _entry_problems(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
-        entries = []
-        for place, each in enumerate(self.entries):
+        try:
+            domain, settings = TrustDomain(self.scheme, self.trust_domain), self.issuer_settings()
+        except (Refused, ConfigurationError):  # that is said elsewhere, and nothing can be judged by it
+            return
+        wrong = list(entry_problems(self.entries, domain, templates=False))
+        yield from ((("entries", place), why) for place, why in wrong)
+        sound: list[Registration] = []
+        for place in sorted(set(range(len(self.entries))) - {each for each, _ in wrong}):
+            record = self.entries[place].registration(domain)
             try:
-                entries.append(each.entry())
+                check_registration(record, (), settings, self.trust_domain)
             except ConfigurationError as error:
                 yield ("entries", place), error.detail
+            sound.append(record)
         try:
-            Registrations(entries)
+            Registrations(each.entry for each in sound)
         except ConfigurationError as error:
             yield ("entries",), error.detail
 
@@ -236,7 +226,11 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         if self.bundle_endpoint is None:
             return
         self.bundle_endpoint.check()
-        if any(each.path == self.bundle_endpoint.identity for each in self.entries):
+        try:
+            paths = {each.path for each in self.own_entries()}
+        except (Refused, ConfigurationError):  # that is said elsewhere
+            return
+        if self.bundle_endpoint.identity in paths:
             raise ConfigurationError("bundle_endpoint.identity is that of the server, and of no entry")
 
     def monitoring_address(self) -> tuple[str, int] | None:
@@ -263,9 +257,9 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         """The limits.
 
         Raises:
-            ConfigurationError: for a mode that is none.
+            ConfigurationError: for a mode that is none, or a limit that is out of bounds.
         """
-        return ServerSettings(socket_mode=self.socket_mode)
+        return self.limits.settings(self.socket_mode)
 
     def issuer_settings(self) -> IssuerSettings:
         """The lifetimes.
@@ -282,21 +276,14 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         except OverflowError:
             raise ConfigurationError("a lifetime is too long") from None
 
-    def registrations(self) -> Registrations:
-        """The entries.
-
-        Raises:
-            ConfigurationError: for an entry that is not acceptable.
-        """
-        return Registrations(self.own_entries(), default_identities=self.gives_default_identities)
-
-    def own_entries(self) -> tuple[Entry, ...]:
+    def own_entries(self) -> tuple[Registration, ...]:
         """The entries of the file, those of a store left out.
 
         Raises:
             ConfigurationError: for an entry that is not acceptable.
         """
-        return tuple(each.entry() for each in self.entries)
+        domain = TrustDomain(self.scheme, self.trust_domain)
+        return tuple(each.registration(domain) for each in self.entries)
 
     @property
     def gives_default_identities(self) -> bool:
@@ -322,7 +309,7 @@ def load_config(path: str | os.PathLike[str]) -> ServerConfig:
 
     Raises:
         ConfigurationError: when it cannot be read, is larger than 4 MiB or no TOML, has an unknown member or one of
-            the wrong type (the message names it), or a value that is not acceptable.
+            the wrong type (the message names it), or a value that is not acceptable; when everybody may write to it.
     """
     config, problems = _read(path)
     if problems or config is None:
@@ -344,6 +331,7 @@ def _read(path: str | os.PathLike[str]) -> tuple[ServerConfig | None, list[Probl
     try:
         with Path(path).open("rb") as file:
             data = file.read(MAX_CONFIG_BYTES + 1)
+            status = os.fstat(file.fileno())
     except OSError as error:
         raise ConfigurationError(f"cannot read {os.fspath(path)}: {error.strerror}") from None
     except ValueError:  # a NUL
@@ -352,6 +340,8 @@ def _read(path: str | os.PathLike[str]) -> tuple[ServerConfig | None, list[Probl
         raise ConfigurationError(f"{os.fspath(path)} is larger than {MAX_CONFIG_BYTES} bytes")
     config, text, problems = decode_toml(data, ServerConfig)
     found = [Problem(line, detail) for line, detail in problems]
+    if stat.S_ISREG(status.st_mode) and status.st_mode & stat.S_IWOTH:  # it says who gets which identity
+        found.append(Problem(0, f"everybody may write to it: chmod o-w {os.fspath(path)}"))
     if config is not None:
         found += [Problem(line_of(text, key), detail) for key, detail in config.problems()]
     return config, found

@@ -18,6 +18,7 @@ from wimse.issuer import RotationSettings
 __all__ = ["EncryptionConfig", "KeySourceConfig", "KeysConfig", "StoreConfig", "UpstreamConfig"]
 
 _STATE_DIRECTORY: Final = "/var/lib/wimse"
+_MAX_COMMAND_SECONDS: Final = 300
 _TIMES: Final = ("rotation_interval", "refresh_hint", "max_staleness", "verifier_leeway")
 
 
@@ -68,11 +69,13 @@ class KeySourceConfig(_Section, frozen=True, kw_only=True):
         file: absolute path of a file of mode 0600 or less.
         credential: name of a credential of the systemd unit.
         command: a program that prints it, and its arguments.
+        command_timeout_seconds: how long it may take. Default 10, from 1 to 300.
     """
 
     file: str = ""
     credential: str = ""
     command: tuple[str, ...] = ()
+    command_timeout_seconds: int = 10
 
     @property
     def named(self) -> int:
@@ -83,8 +86,10 @@ class KeySourceConfig(_Section, frozen=True, kw_only=True):
         """Look at the values.
 
         Raises:
-            ConfigurationError: for none or two sources, or a relative path.
+            ConfigurationError: for none or two sources, a relative path, or a time out of bounds.
         """
+        if not 1 <= self.command_timeout_seconds <= _MAX_COMMAND_SECONDS:
+            raise ConfigurationError(f"encryption.command_timeout_seconds must be from 1 to {_MAX_COMMAND_SECONDS}")
         if self.named != 1:
             raise ConfigurationError("encryption takes one of file, credential and command")
         _check_absolute("encryption.file", self.file)

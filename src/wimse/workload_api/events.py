@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from wimse.errors import Reason
 from wimse.issuer import Caller
 
-__all__ = ["CallRefused", "EntryChanged", "Event", "Issued", "Observer", "Recorder"]
+__all__ = ["CallRefused", "EntryChangeFailed", "EntryChanged", "Event", "Issued", "Observer", "Recorder"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,14 +59,14 @@ class CallRefused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntryChanged:
-    """A registration entry was created, updated or deleted.
+    """A registration entry is created, updated or deleted; the event comes right before it is so.
 
     Attributes:
         action: ``created``, ``updated`` or ``deleted``.
         entry_id: of the entry.
-        path: of its identity; empty for one that is deleted.
-        selectors: what it asks for now; empty for one that is deleted.
-        revision: of the entry now; 0 for one that is deleted.
+        path: of its identity.
+        selectors: what it asks for from now on; of one that is deleted, until now.
+        revision: of the entry from now on; of one that is deleted, its last one.
         source: ``admin`` for the admin socket, ``file`` for the watched file.
         pid: of the process that asked for it; of the server for the file.
         uid: of that process's user.
@@ -82,7 +82,18 @@ class EntryChanged:
     uid: int
 
 
-Event = Issued | CallRefused | EntryChanged
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntryChangeFailed:
+    """What `EntryChanged` has told did not become so: the store failed to keep it.
+
+    Attributes:
+        change: what was told.
+    """
+
+    change: EntryChanged
+
+
+Event = Issued | CallRefused | EntryChanged | EntryChangeFailed
 Observer = Callable[[Event], None]
 
 

@@ -21,7 +21,7 @@ from concurrent.futures import Future
 from typing import Final, Protocol
 
 from wimse.errors import Unavailable, WimseError
-from wimse.issuer import Entry, Registration, Registrations, SigningKeys
+from wimse.issuer import Registration, Registrations, SigningKeys
 from wimse.workload_api.state import ServedState
 
 __all__ = ["IssuerKeeping", "KeptIssuer", "ServedEntries"]
@@ -54,20 +54,22 @@ class KeptIssuer(Protocol):
 class ServedEntries:
     """The entries of the configuration and those of the store, as one set of registrations."""
 
-    def __init__(self, own: Sequence[Entry], *, default_identities: bool) -> None:
+    def __init__(self, own: Sequence[Registration], *, default_identities: bool, now: int) -> None:
         """Begin with those of the configuration.
 
         Args:
             own: they come first, and keep their identities to themselves.
             default_identities: see `Registrations`.
+            now: seconds since 1970.
         """
         self._own = tuple(own)
         self._default_identities = default_identities
+        self._now = now
         self._template = False
         self._stored: tuple[Registration, ...] = ()
         self._twice: frozenset[str] = frozenset()
 
-    def take_own(self, own: Sequence[Entry], *, default_identities: bool) -> Registrations:
+    def take_own(self, own: Sequence[Registration], *, default_identities: bool) -> Registrations:
         """Take those of a new configuration, and give all of them.
 
         Raises:
@@ -80,6 +82,11 @@ class ServedEntries:
         except BaseException:
             self._own, self._default_identities = before
             raise
+
+    def take_time(self, now: int) -> bool:
+        """Let entries of the configuration end whose time has come; give whether others count than before."""
+        before, self._now = self._now, now
+        return any(each.expired(before) != each.expired(now) for each in self._own)
 
     def take_stored(self, stored: Sequence[Registration], *, now: int) -> bool:
         """Take those of the store that have not expired at `now`; give whether they are others than before."""
@@ -100,14 +107,15 @@ class ServedEntries:
         Raises:
             ConfigurationError: when they do not fit together.
         """
-        taken = {each.path for each in self._own}
+        taken = {each.path for each in self._own}  # also by one that has expired: what ends brings nothing else in
+        own = (each.entry for each in self._own if not each.expired(self._now))
         twice = frozenset(each.path for each in self._stored if each.path in taken)
         if twice - self._twice:  # an identity is registered once
             log.error("%d identities are in the configuration and in the store: that of the file counts", len(twice))
         self._twice = twice
         stored = (each.entry for each in self._stored if each.path not in taken)
         given = self._default_identities or self._template
-        return Registrations((*self._own, *stored), default_identities=given)
+        return Registrations((*own, *stored), default_identities=given)
 
 
 class IssuerKeeping:

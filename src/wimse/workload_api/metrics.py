@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from wimse.errors import ConfigurationError
-from wimse.workload_api.events import EntryChanged, Event, Issued
+from wimse.workload_api.events import EntryChanged, EntryChangeFailed, Event, Issued
 
 if TYPE_CHECKING:
     from wimse.workload_api.audit import AuditLog
@@ -53,6 +53,8 @@ class Metrics:
             self._last.set(time.time())
         elif isinstance(event, EntryChanged):
             self._entries.labels(event.action, event.source).inc()
+        elif isinstance(event, EntryChangeFailed):
+            self._entries.labels("failed", event.change.source).inc()
         else:
             self._refused.labels(event.method, event.status, "" if event.reason is None else event.reason.code).inc()
 

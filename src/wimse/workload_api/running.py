@@ -37,8 +37,10 @@ log = logging.getLogger("wimse.workload_api")
 _OLDEST_NOW: Final = 1_735_689_600  # 2025-01-01: this program did not exist before
 _SETBACK_SECONDS: Final = 120
 _PR_SET_DUMPABLE: Final = 4
+_EXPIRY_SECONDS: Final = 2.0
 # What a reload takes over; the rest needs a restart, and says so.
 _RELOADED: Final = ("entries", "default_identities")
+_FILES_BESIDE_CONNECTIONS: Final = 256  # the store, the log, what is hashed, who watches
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,23 @@ def harden_process() -> None:
 def _no_core_dump() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_CORE)
     resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+
+
+def _make_room_for_files(connections: int) -> None:
+    """Let each connection have its two files: the socket, and the pidfd of who connected."""
+    needed = 2 * connections + _FILES_BESIDE_CONNECTIONS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= soft < needed:
+        most = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        if most < needed:
+            log.warning(
+                "%d connections need %d open files and %d are permitted: raise LimitNOFILE= (or ulimit -n), or lower "
+                "limits.max_connections",
+                connections,
+                needed,
+                most,
+            )
 
 
 def check_clock(now: float, audit_log: str = "") -> None:
@@ -126,6 +145,7 @@ async def serve(
         Unavailable: `store_unavailable` when the store cannot be reached at the start.
     """
     _no_core_dump()
+    _make_room_for_files(config.server_settings().max_connections)
     check_clock(time.time(), config.audit_log)
     authority, entries = await _begin(config, keeper)
     async with contextlib.AsyncExitStack() as stack:
@@ -151,7 +171,9 @@ async def serve(
             await stack.enter_async_context(keeping.running())
         await stack.enter_async_context(server.listening(config.socket_path()))
         await stack.enter_async_context(_watched(config, server.state, metrics))
-        await stack.enter_async_context(_watchdog())
+        await stack.enter_async_context(_repeated(_EXPIRY_SECONDS, lambda: _end_entries(entries, server.state)))
+        # From the event loop, which this shows to turn.
+        await stack.enter_async_context(_repeated(watchdog_seconds(), lambda: notify("WATCHDOG=1")))
         for each in beside:
             await stack.enter_async_context(each(RunningServer(server.state, keeping, entries, tuple(observers))))
         if reload is not None:
@@ -169,7 +191,7 @@ async def serve(
 async def _begin(config: ServerConfig, keeper: KeptIssuer | None) -> tuple[Authority, ServedEntries]:
     """The authority, with keys that have been checked, and the entries."""
     now, settings = int(time.time()), config.issuer_settings()
-    entries = ServedEntries(config.own_entries(), default_identities=config.gives_default_identities)
+    entries = ServedEntries(config.own_entries(), default_identities=config.gives_default_identities, now=now)
     if keeper is None:
         return Authority.create(config.trust_domain, now=now, scheme=config.scheme, settings=settings), entries
     keys = await asyncio.to_thread(keeper.start, now=now)
@@ -205,19 +227,25 @@ async def _watched(config: ServerConfig, state: ServedState, metrics: Metrics | 
 
 
 @contextlib.asynccontextmanager
-async def _watchdog() -> AsyncIterator[None]:
-    seconds = watchdog_seconds()
+async def _repeated(seconds: float | None, work: Callable[[], object]) -> AsyncIterator[None]:
+    """Do `work` at once and every so many seconds; never when they are None."""
 
-    async def beat() -> None:
+    async def repeat() -> None:
         while seconds is not None:
-            notify("WATCHDOG=1")  # from the event loop: it turns
+            work()
             await asyncio.sleep(seconds)
 
-    task = asyncio.create_task(beat())
+    task = asyncio.create_task(repeat())
     try:
         yield
     finally:
         task.cancel()
+
+
+def _end_entries(entries: ServedEntries, state: ServedState) -> None:
+    """Let entries of the configuration end; those of a store end with `IssuerKeeping`."""
+    if entries.take_time(int(time.time())):
+        state.replace_registrations(entries.registrations())
 
 
 def _reloader(

@@ -27,7 +27,15 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from wimse.credentials import JWT_SVID, WIT_SVID, TrustBundle, TrustDomain, WorkloadIdentifier, verify_jwt_svid
+from wimse.credentials import (
+    JWT_SVID,
+    WIT_SVID,
+    TrustBundle,
+    TrustDomain,
+    WorkloadIdentifier,
+    jwt_svid_trust_domain,
+    verify_jwt_svid,
+)
 from wimse.errors import ConfigurationError, Reason, Refused, Unavailable
 from wimse.issuer import Caller, Grant, IssuedCertificate, IssuedToken
 from wimse.keys import ES256, PrivateKey
@@ -220,7 +228,11 @@ class WorkloadAPIService(_Issuing):
         await session.caller()
         if not request.audience or not request.svid:  # §6.2.3, §4.5: mandatory
             raise Refused(Reason.AUDIENCE_MISSING if request.svid else Reason.TOKEN_MALFORMED, "a field is empty")
-        bundle = self._state.own_bundle(self._state.authority.spiffe_trust_domain)
+        try:
+            domain = jwt_svid_trust_domain(request.svid)
+        except Refused as refused:
+            raise _invalid_argument(refused) from None
+        bundle = await self._bundle_of(domain, session)
         try:
             svid = verify_jwt_svid(request.svid, bundle, audience=request.audience, now=int(time.time()))
         except Refused as refused:
@@ -228,6 +240,17 @@ class WorkloadAPIService(_Issuing):
         response = pb.ValidateJWTSVIDResponse(spiffe_id=str(svid.identity))
         response.claims.update(cast("dict[str, Any]", dict(svid.claims)))  # JSON, as it was parsed
         await session.send(call, response)
+
+    async def _bundle_of(self, domain: TrustDomain, session: Session) -> TrustBundle:
+        """The bundle that FetchJWTBundles gives this caller for a trust domain (§6.3).
+
+        Where it has none, our own, by which a token is refused for its trust domain.
+        """
+        own = self._state.own_bundle(self._state.authority.spiffe_trust_domain)
+        if domain == own.trust_domain:
+            return own
+        _, grants = await session.grants()
+        return self._federated(grants).get(domain, own)
 
     # --------------------------------------------------------------------------------------------------------- WIT
 

@@ -13,6 +13,7 @@ from wimse.stores.issuer.backup import adopt_backup, back_up_sqlite, restore_sql
 from wimse.stores.issuer.changing import change_keys
 from wimse.stores.issuer.database import check_private_file
 from wimse.stores.issuer.encryption_keys import key_from_command, key_from_credential, key_from_file
+from wimse.stores.issuer.in_use import alone_with, using
 from wimse.stores.issuer.keeper import KeyKeeper
 from wimse.stores.issuer.store import SQLIssuerStore, StoreSettings
 
@@ -21,6 +22,7 @@ __all__ = [
     "SQLIssuerStore",
     "StoreSettings",
     "adopt_backup",
+    "alone_with",
     "back_up_sqlite",
     "change_keys",
     "check_private_file",
@@ -28,4 +30,5 @@ __all__ = [
     "key_from_credential",
     "key_from_file",
     "restore_sqlite",
+    "using",
 ]

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Final
 
 from wimse.errors import ConfigurationError, Reason, Unavailable
-from wimse.issuer.rotation import restored
+from wimse.issuer import KeySet
+from wimse.issuer.rotation import check_clock, restored
 from wimse.issuer.store import IssuerStore
 from wimse.stores.issuer.database import check_private_file
+from wimse.stores.issuer.in_use import alone_with
+
+_SETBACK_SECONDS: Final = 60
 
 __all__ = ["adopt_backup", "back_up_sqlite", "restore_sqlite"]
 
@@ -28,67 +34,101 @@ def back_up_sqlite(source: Path, target: Path) -> None:
     _copy(source, target)
 
 
-def restore_sqlite(backup: Path, target: Path) -> None:
-    """Put a backup in the place of a database that is not there any more. Then call `adopt_backup`, once.
+def restore_sqlite(backup: Path, target: Path, *, prepare: Callable[[Path], None] | None = None) -> None:
+    """Put a backup in the place of a database that is not there any more. `adopt_backup` has to be called, once.
 
     Args:
         backup: what `back_up_sqlite` wrote.
         target: the database's path; neither it nor its journal may be there.
+        prepare: called with the path of the copy before it is in its place, to adopt it there: then no server ever
+            finds it otherwise. When it raises nothing is restored.
 
     Raises:
-        ConfigurationError: when the target is there, or the backup is not a private file or damaged.
+        ConfigurationError: when the target is there, a server uses it even though it is not (see `using`), or the
+            backup is not a private file or damaged.
         Unavailable: `store_unavailable`.
     """
     check_private_file(backup, "the backup")
-    for path in (target.with_name(target.name + "-wal"), target.with_name(target.name + "-shm")):
-        if path.exists():  # it would be played into the restored file
-            raise ConfigurationError(f"{path} is there: move it away with the database that it belongs to")
-    _copy(backup, target)
+    with alone_with(target):
+        if target.exists():
+            raise ConfigurationError(f"{target} is there already: move it away, with its -wal and -shm")
+        for path in _journal(target):
+            if path.exists():  # it would be played into the restored file
+                raise ConfigurationError(f"{path} is there: move it away with the database that it belongs to")
+        _copy(backup, target, prepare)
 
 
-def adopt_backup(store: IssuerStore, *, now: int) -> None:
+def adopt_backup(store: IssuerStore, *, now: int) -> KeySet:
     """Make restored keys safe to go on with: each waits once more until validators have it.
 
     Args:
         store: with what was restored, before any server uses it.
         now: seconds since 1970.
 
+    Returns:
+        The keys as they are then.
+
     Raises:
-        Unavailable: as `IssuerStore.replace_keys`.
+        Unavailable: `issuer_unavailable` when the clock is behind the newest time in the store; else as
+            `IssuerStore.replace_keys`.
     """
-    keys = store.load().keys
-    if keys.keys:
-        store.replace_keys(keys, restored(keys, now=now), now=now)
+    state = store.load()
+    check_clock(state.clock_at, now=now, clock_setback=_SETBACK_SECONDS)
+    if not state.keys.keys:
+        return state.keys
+    after = restored(state.keys, now=now)
+    store.replace_keys(state.keys, after, now=now)
+    return after
 
 
-def _copy(source: Path, target: Path) -> None:
+def _journal(path: Path) -> tuple[Path, ...]:
+    return tuple(path.with_name(path.name + end) for end in ("-wal", "-shm"))
+
+
+def _copy(source: Path, target: Path, prepare: Callable[[Path], None] | None = None) -> None:
     temporary = target.with_name(f".{target.name}.new")
     try:
         descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW, 0o600)
     except OSError as error:
-        raise ConfigurationError(f"cannot make {temporary}: {error.strerror}") from None
+        left = ", left by a copy that was broken off: remove it" if isinstance(error, FileExistsError) else ""
+        raise ConfigurationError(f"cannot make {temporary}: {error.strerror}{left}") from None
     try:
-        uri = f"{source.absolute().as_uri()}?mode=ro"
-        with closing(sqlite3.connect(uri, uri=True)) as before, closing(sqlite3.connect(temporary)) as after:
-            before.backup(after)
-            after.execute("PRAGMA journal_mode = DELETE")  # one file, without a journal beside it
-            if after.execute("PRAGMA integrity_check").fetchone() != ("ok",):
-                raise ConfigurationError(f"{source} is damaged")
+        _copy_database(source, temporary)
+        if prepare is not None:
+            prepare(temporary)
+            if any(each.exists() for each in _journal(temporary)):  # some of it would stay behind
+                raise Unavailable(Reason.STORE_UNAVAILABLE, "the copy of the issuer's database is still open")
         os.fsync(descriptor)
-        os.link(temporary, target)  # unlike a rename it replaces nothing
-        directory = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        _put_in_place(temporary, target)
     except FileExistsError:
         raise ConfigurationError(f"{target} is there already") from None
-    except sqlite3.DatabaseError as error:
-        if isinstance(error, sqlite3.OperationalError):
-            raise Unavailable(Reason.STORE_UNAVAILABLE, "the issuer's database cannot be copied") from None
-        raise ConfigurationError(f"{source} is damaged, or no database") from None
     except OSError as error:
         raise Unavailable(Reason.STORE_UNAVAILABLE, f"the copy cannot be written: {error.strerror}") from None
     finally:
         os.close(descriptor)
-        temporary.unlink(missing_ok=True)
+        for path in (temporary, *_journal(temporary)):
+            path.unlink(missing_ok=True)
+
+
+def _copy_database(source: Path, copy: Path) -> None:
+    """Copy what is in the database, as of one moment, into a file that is there and empty."""
+    uri = f"{source.absolute().as_uri()}?mode=ro"
+    try:
+        with closing(sqlite3.connect(uri, uri=True)) as before, closing(sqlite3.connect(copy)) as after:
+            before.backup(after)
+            after.execute("PRAGMA journal_mode = DELETE")  # one file, without a journal beside it
+            if after.execute("PRAGMA integrity_check").fetchone() != ("ok",):
+                raise ConfigurationError(f"{source} is damaged")
+    except sqlite3.OperationalError:
+        raise Unavailable(Reason.STORE_UNAVAILABLE, "the issuer's database cannot be copied") from None
+    except sqlite3.DatabaseError:
+        raise ConfigurationError(f"{source} is damaged, or no database") from None
+
+
+def _put_in_place(temporary: Path, target: Path) -> None:
+    os.link(temporary, target)  # unlike a rename it replaces nothing
+    directory = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

@@ -21,7 +21,15 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from wimse.errors import ConfigurationError, Reason, Unavailable
 from wimse.stores.wal import use_wal
 
-__all__ = ["check_private_file", "open_postgresql", "open_sqlite", "reading", "writing"]
+__all__ = [
+    "check_directory",
+    "check_private_file",
+    "open_postgresql",
+    "open_sqlite",
+    "others_connected",
+    "reading",
+    "writing",
+]
 
 _WRITES: Final = "wimse_writes"
 _ADVISORY_LOCK: Final = 0x77696D7365  # "wimse": the same for every server of this database
@@ -122,6 +130,22 @@ def writing(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
+def others_connected(engine: Engine) -> bool:
+    """Whether other processes have this PostgreSQL database open by this package; False for SQLite.
+
+    Raises:
+        Unavailable: `store_unavailable`.
+    """
+    if engine.dialect.name != "postgresql":
+        return False
+    with reading(engine) as connection:
+        others = connection.exec_driver_sql(
+            "SELECT count(*) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND application_name = 'wimse' AND pid <> pg_backend_pid()"
+        )
+        return bool(others.scalar_one())
+
+
 @contextmanager
 def _translated() -> Iterator[None]:
     try:
@@ -133,7 +157,7 @@ def _translated() -> Iterator[None]:
 
 
 def _make_private(path: Path) -> None:
-    _check_directory(path.parent)
+    check_directory(path.parent)
     try:
         # O_EXCL: nothing is opened that another has put there; the mode is there from the first moment on, whatever
         # the umask. SQLite gives -wal and -shm the mode of the file.
@@ -165,7 +189,12 @@ def check_private_file(path: Path, name: str) -> None:
         raise ConfigurationError(f"{name} {path} is open to others: chmod 600 {path}")
 
 
-def _check_directory(directory: Path) -> None:
+def check_directory(directory: Path) -> None:
+    """Refuse a directory of the issuer's database that others may write to.
+
+    Raises:
+        ConfigurationError: with what to do.
+    """
     try:
         status = directory.stat()
     except OSError as error:

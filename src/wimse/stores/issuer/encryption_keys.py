@@ -11,6 +11,7 @@ import binascii
 import os
 import re
 import select
+import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -72,15 +73,20 @@ def key_from_command(arguments: Sequence[str], *, timeout: timedelta = timedelta
         raise ConfigurationError("the command that gives the key-encryption key is an absolute path")
     try:
         process = subprocess.Popen(  # noqa: S603 - the operator's command, without a shell
-            list(arguments), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            list(arguments),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # so that what it has begun ends with it
         )
     except OSError as error:
         raise ConfigurationError(f"the command that gives the key-encryption key: {error.strerror}") from None
     try:
         printed = _bounded_output(process, time.monotonic() + timeout.total_seconds())
     finally:
-        process.kill()
-        process.wait()
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
         if process.stdout is not None:
             process.stdout.close()
     return _key(printed)

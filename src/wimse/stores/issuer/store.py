@@ -11,6 +11,7 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -23,7 +24,7 @@ from wimse.errors import ConfigurationError, Reason, Refused, Unavailable
 from wimse.issuer import IssuerSettings, IssuerState, KeySet, Registration
 from wimse.issuer.registration import check_registration, check_successor, token_horizon
 from wimse.stores.issuer import schema
-from wimse.stores.issuer.database import open_postgresql, open_sqlite, reading, writing
+from wimse.stores.issuer.database import open_postgresql, open_sqlite, others_connected, reading, writing
 from wimse.stores.issuer.documents import (
     read_entry,
     read_key,
@@ -36,6 +37,7 @@ from wimse.stores.issuer.migrations import migrate
 
 __all__ = ["SQLIssuerStore", "StoreSettings"]
 
+RecordIt = Callable[[Registration], None]
 _CLOCK_STEP: Final = 10  # seconds: how far the clock moves before it is written again
 
 
@@ -158,6 +160,14 @@ class SQLIssuerStore:
         """Close all connections."""
         self._engine.dispose()
 
+    def in_use_elsewhere(self) -> bool:
+        """Whether other processes have this PostgreSQL database open; of SQLite see `wimse.stores.issuer.using`.
+
+        Raises:
+            Unavailable: `store_unavailable`.
+        """
+        return others_connected(self._engine)
+
     def revision(self) -> int:
         """See `IssuerStore`."""
         with reading(self._engine) as connection:
@@ -202,7 +212,7 @@ class SQLIssuerStore:
                 table = schema.state
                 connection.execute(update(table).where(table.c.clock_at < now).values(clock_at=now))
 
-    def create_entry(self, record: Registration, *, now: int) -> Registration:
+    def create_entry(self, record: Registration, *, now: int, record_it: RecordIt | None = None) -> Registration:
         """See `IssuerStore`."""
         with writing(self._engine) as connection:
             table = schema.entries
@@ -216,9 +226,12 @@ class SQLIssuerStore:
             made = replace(record, created_at=now, updated_at=now, revision=1)
             connection.execute(insert(table).values(entry_id=made.entry_id, place=(last or 0) + 1, **_columns(made)))
             _advance(connection, now)
+            _record(record_it, made)
             return made
 
-    def update_entry(self, record: Registration, *, revision: int, now: int) -> Registration:
+    def update_entry(
+        self, record: Registration, *, revision: int, now: int, record_it: RecordIt | None = None
+    ) -> Registration:
         """See `IssuerStore`."""
         with writing(self._engine) as connection:
             former = _entry(connection, record.entry_id, revision)
@@ -232,15 +245,17 @@ class SQLIssuerStore:
             table = schema.entries
             connection.execute(update(table).where(table.c.entry_id == made.entry_id).values(**_columns(made)))
             _advance(connection, now)
+            _record(record_it, made)
             return made
 
-    def delete_entry(self, entry_id: str, *, revision: int | None, now: int) -> None:
+    def delete_entry(self, entry_id: str, *, revision: int | None, now: int, record_it: RecordIt | None = None) -> None:
         """See `IssuerStore`."""
         with writing(self._engine) as connection:
             former = _entry(connection, entry_id, revision)
             self._hold(connection, former, now)
             connection.execute(delete(schema.entries).where(schema.entries.c.entry_id == entry_id))
             _advance(connection, now)
+            _record(record_it, former)
 
     def _check_hold(self, connection: Connection, record: Registration, now: int) -> None:
         table = schema.holds
@@ -260,6 +275,12 @@ class SQLIssuerStore:
         connection.execute(
             insert(table).values(path=former.path, selectors=write_selectors(former.selectors), until=until)
         )
+
+
+def _record(record_it: RecordIt | None, entry: Registration) -> None:
+    """The last thing of a transaction: nothing but the commit itself can fail any more."""
+    if record_it is not None:
+        record_it(entry)
 
 
 def _columns(record: Registration) -> dict[str, object]:

@@ -13,16 +13,11 @@ from __future__ import annotations
 from wimse.workload_api.admin.beside import managed_entries
 from wimse.workload_api.admin.client import DEFAULT_ADMIN_SOCKET, AdminClient, BlockingAdminClient, EntryListing
 from wimse.workload_api.admin.difference import Difference, Failure, difference, perform
-from wimse.workload_api.admin.documents import EntrySpec, StoredEntry
-from wimse.workload_api.admin.entries_file import (
-    TEMPLATE_PATH,
-    DeclaredEntries,
-    EntriesFile,
-    parse_entries,
-    read_entries,
-)
+from wimse.workload_api.admin.documents import StoredEntry
+from wimse.workload_api.admin.entries_file import DeclaredEntries, EntriesFile, parse_entries, read_entries
 from wimse.workload_api.admin.server import AdminServer
 from wimse.workload_api.admin.settings import AdminSettings
+from wimse.workload_api.entry_spec import TEMPLATE_PATH, EntrySpec
 
 __all__ = [
     "DEFAULT_ADMIN_SOCKET",

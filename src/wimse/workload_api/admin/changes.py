@@ -1,23 +1,30 @@
-"""Changes of entries in a store: each one recorded, told, and finished once it has begun."""
+"""Changes of entries in a store: each one recorded before it is made, told, and finished once it has begun.
+
+The line of a change is written inside its transaction, as the last thing before the commit. Who cannot record it and
+has to, by raising, keeps it from being made. A commit that fails after that is told as well (`EntryChangeFailed`).
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from wimse.credentials import TrustDomain
-from wimse.errors import Reason, Refused, WimseError
+from wimse.errors import Reason, Refused, Unavailable, WimseError
 from wimse.issuer import IssuerStore, Registration
-from wimse.workload_api.admin.documents import EntrySpec, StoredEntry
-from wimse.workload_api.events import EntryChanged, Observer
+from wimse.workload_api.admin.documents import StoredEntry
+from wimse.workload_api.entry_spec import EntrySpec
+from wimse.workload_api.events import EntryChanged, EntryChangeFailed, Event, Observer
 
 __all__ = ["EntryChanges", "Who"]
 
 _Result = TypeVar("_Result")
+_RECORD_SECONDS: Final = 3.0  # less than another transaction waits for this one
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +59,7 @@ class EntryChanges:
         Args:
             store: keeps the entries.
             trust_domain: which they belong to.
-            observers: called with each change, in the event loop.
+            observers: called with each change, in the event loop, right before it is made.
             on_change: called after each change, in the event loop.
             clock: seconds since 1970.
         """
@@ -71,8 +78,9 @@ class EntryChanges:
             ConfigurationError, Refused, Unavailable: see `IssuerStore.create_entry`.
         """
         record = spec.registration(self.trust_domain)
+        work = functools.partial(self._store.create_entry, record)
         try:
-            return await self._finish(self._change("created", who, lambda now: self._created(record, now)))
+            return StoredEntry.of(await self._finish(self._change("created", who, work)))
         except Refused as refused:
             same = await self._find(spec.entry_id) if refused.reason is Reason.ENTRY_CONFLICT else None
             if same is None or same.normal(self.trust_domain) != spec.normal(self.trust_domain):
@@ -86,7 +94,8 @@ class EntryChanges:
             ConfigurationError, Refused, Unavailable: see `IssuerStore.update_entry`.
         """
         record = spec.registration(self.trust_domain)
-        return await self._finish(self._change("updated", who, lambda now: self._updated(record, revision, now)))
+        work = functools.partial(self._store.update_entry, record, revision=revision)
+        return StoredEntry.of(await self._finish(self._change("updated", who, work)))
 
     async def delete(self, entry_id: str, revision: int | None, who: Who) -> None:
         """Delete an entry.
@@ -94,11 +103,8 @@ class EntryChanges:
         Raises:
             Refused, Unavailable: see `IssuerStore.delete_entry`.
         """
-
-        def work(now: int) -> None:
-            self._store.delete_entry(entry_id, revision=revision, now=now)
-
-        await self._finish(self._change("deleted", who, work, entry_id))
+        work = functools.partial(self._store.delete_entry, entry_id, revision=revision)
+        await self._finish(self._change("deleted", who, work))
 
     async def show(self, entry_id: str) -> StoredEntry:
         """One entry.
@@ -143,31 +149,36 @@ class EntryChanges:
         state = self._store.load()
         return state.revision, tuple(StoredEntry.of(each) for each in state.entries)
 
-    def _created(self, record: Registration, now: int) -> StoredEntry:
-        return StoredEntry.of(self._store.create_entry(record, now=now))
+    async def _change(self, action: str, who: Who, work: Callable[..., _Result]) -> _Result:
+        loop, told = asyncio.get_running_loop(), list[EntryChanged]()
 
-    def _updated(self, record: Registration, revision: int, now: int) -> StoredEntry:
-        return StoredEntry.of(self._store.update_entry(record, revision=revision, now=now))
+        def tell(entry: Registration) -> None:
+            told.append(_event(action, entry, who))
+            self._tell(told[0])
 
-    async def _change(self, action: str, who: Who, work: Callable[[int], _Result], entry_id: str = "") -> _Result:
-        done = await asyncio.to_thread(work, int(self._clock()))
-        stored = done if isinstance(done, StoredEntry) else None
-        event = EntryChanged(
-            action=action,
-            entry_id=stored.entry_id if stored else entry_id,
-            path=stored.path if stored else "",
-            selectors=stored.selectors if stored else (),
-            revision=stored.revision if stored else 0,
-            source=who.source,
-            pid=who.pid,
-            uid=who.uid,
-        )
-        for observer in self._observers:
-            with contextlib.suppress(WimseError):  # it has happened; who cannot record it says so in the log
-                observer(event)
+        def record_it(entry: Registration) -> None:
+            """In the thread of the transaction: observers are called in the event loop, and it waits for them."""
+            recorded = asyncio.run_coroutine_threadsafe(_called(functools.partial(tell, entry)), loop)
+            try:
+                recorded.result(_RECORD_SECONDS)
+            except TimeoutError:
+                recorded.cancel()
+                raise Unavailable(Reason.ISSUER_UNAVAILABLE, "the change cannot be recorded in time") from None
+
+        try:
+            done = await asyncio.to_thread(work, now=int(self._clock()), record_it=record_it)
+        except BaseException:
+            if told:  # and yet it is not so
+                with contextlib.suppress(WimseError):
+                    self._tell(EntryChangeFailed(change=told[0]))
+            raise
         if self._on_change is not None:
             self._on_change()
         return done
+
+    def _tell(self, event: Event) -> None:
+        for observer in self._observers:
+            observer(event)
 
     async def _finish(self, change: Coroutine[Any, Any, _Result]) -> _Result:
         # A caller that goes away leaves no change without its record.
@@ -181,3 +192,20 @@ class EntryChanges:
         self._running.discard(task)
         if not task.cancelled():
             task.exception()  # seen, also when nobody waits any more
+
+
+async def _called(work: Callable[[], None]) -> None:
+    work()
+
+
+def _event(action: str, entry: Registration, who: Who) -> EntryChanged:
+    return EntryChanged(
+        action=action,
+        entry_id=entry.entry_id,
+        path=entry.path,
+        selectors=tuple(map(str, entry.selectors)),
+        revision=entry.revision,
+        source=who.source,
+        pid=who.pid,
+        uid=who.uid,
+    )

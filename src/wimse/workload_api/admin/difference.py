@@ -8,7 +8,8 @@ from typing import Protocol
 
 from wimse.credentials import TrustDomain
 from wimse.errors import WimseError
-from wimse.workload_api.admin.documents import EntrySpec, StoredEntry
+from wimse.workload_api.admin.documents import StoredEntry
+from wimse.workload_api.entry_spec import EntrySpec
 
 __all__ = ["Difference", "EntryActions", "Failure", "difference", "perform"]
 

@@ -32,18 +32,18 @@ from wimse.issuer import IssuerStore
 from wimse.issuer.entries import MAX_ENTRIES
 from wimse.workload_api.admin.changes import EntryChanges, Who
 from wimse.workload_api.admin.difference import Difference, Failure, difference, perform
-from wimse.workload_api.admin.documents import EntrySpec, StoredEntry
+from wimse.workload_api.admin.documents import StoredEntry
 from wimse.workload_api.admin.settings import AdminSettings
 from wimse.workload_api.config_lines import line_of
+from wimse.workload_api.entry_spec import TEMPLATE_PATH, EntrySpec, entry_problems
 from wimse.workload_api.events import Observer
 from wimse.workload_api.toml_documents import decode_toml
 
-__all__ = ["TEMPLATE_PATH", "DeclaredEntries", "EntriesFile", "parse_entries", "read_entries"]
+__all__ = ["DeclaredEntries", "EntriesFile", "parse_entries", "read_entries"]
 
 log = logging.getLogger("wimse.workload_api")
 
 MAX_ENTRIES_FILE_BYTES: Final = 8_388_608
-TEMPLATE_PATH: Final = "/bin/{exe}/gid/{gid}/pid/{pid}/uid/{uid}"
 
 
 class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -100,24 +100,8 @@ def _problems(file: _File, trust_domain: TrustDomain) -> Iterator[tuple[tuple[st
     if len(file.entries) > MAX_ENTRIES:
         yield ("entries", MAX_ENTRIES), f"there are more than {MAX_ENTRIES} entries"
         return
-    names, paths = set[str](), set[str]()
-    for place, each in enumerate(file.entries):
-        where = ("entries", place)
-        if each.entry_id in names:
-            yield where, "the entry_id is that of an earlier entry"
-        names.add(each.entry_id)
-        if each.path == TEMPLATE_PATH:
-            if each != EntrySpec(entry_id=each.entry_id, path=TEMPLATE_PATH):
-                yield where, "a template entry has an entry_id and its path, nothing else"
-            continue
-        try:
-            path = each.registration(trust_domain).path
-        except ConfigurationError as error:
-            yield where, error.detail
-            continue
-        if path in paths:
-            yield where, "the identity is that of an earlier entry"
-        paths.add(path)
+    for place, why in entry_problems(file.entries, trust_domain, templates=True):
+        yield ("entries", place), why
 
 
 def _read(path: Path) -> bytes:
