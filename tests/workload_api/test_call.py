@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -18,7 +19,8 @@ from tests.workload_api.support import FAST, authority, eventually
 from tests.workload_api.test_limits import HEADERS, RawCaller, raw_caller
 from tests.workload_api.test_service import API
 from wimse.issuer import Registrations
-from wimse.workload_api import IdentityServer
+from wimse.workload_api import Event, IdentityServer
+from wimse.workload_api.audit import AuditLog
 from wimse.workload_api.proto import workload_pb2 as pb
 from wimse.workload_api.standard_messages import REFLECTION_FILES
 
@@ -223,3 +225,31 @@ async def test_requests_that_do_not_come(tmp_path: Path, data: bytes, end: bool,
         assert answer["data"]
         assert answer["grpc-status"] == grpc_status
         await eventually(lambda: server.state.open_streams == 0)
+
+
+async def test_calls_that_rest_are_no_tasks(tmp_path: Path) -> None:
+    """IS-18: ten thousand of them are ten thousand small objects, looked at again without one."""
+    async with started(tmp_path) as (server, caller):
+        for _ in range(20):
+            await caller.fetch()
+        await eventually(lambda: server.state.open_streams == 20)
+        await asyncio.sleep(FAST.recheck_interval.total_seconds() * 2)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        assert server.state.open_streams == 20
+
+
+async def test_what_is_issued_is_in_the_log_where_no_audit_log_has_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In one of both, always."""
+    caplog.set_level(logging.INFO, logger="wimse")
+    audit = AuditLog(tmp_path / "audit")
+    for observers, in_log in (((), True), ((list[Event]().append,), True), ((audit,), False)):
+        caplog.clear()
+        server = IdentityServer(authority(), Registrations(), FAST, observers=observers)
+        async with server.listening(tmp_path / "s"), raw_caller(tmp_path / "s") as caller:
+            answer = await call(caller, grpc_timeout="100m")
+        assert answer["data"]
+        assert ("is issued to" in caplog.text) is in_log
+    assert '"event":"issued"' in (tmp_path / "audit").read_text()
+    audit.close()
