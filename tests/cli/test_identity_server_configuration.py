@@ -130,10 +130,12 @@ async def test_each_connection_has_its_files_or_the_log_says_so(tmp_path: Path, 
         *limited, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=environment()
     )
     assert running.stdout is not None
-    assert (await asyncio.wait_for(running.stdout.readline(), 20)).startswith(b"ready")
-    assert resource.prlimit(running.pid, resource.RLIMIT_NOFILE) == (permitted, hard)
-    running.terminate()
-    _, log = await running.communicate()
+    try:
+        assert (await asyncio.wait_for(running.stdout.readline(), 20)).startswith(b"ready")
+        assert resource.prlimit(running.pid, resource.RLIMIT_NOFILE) == (permitted, hard)
+    finally:
+        running.terminate()
+        _, log = await running.communicate()
     assert (b"LimitNOFILE" in log) is (permitted == hard)
 
 
