@@ -6,8 +6,13 @@
 - `ratio`: WITs a second of one server process with 16 callers, beside unary calls of a bare grpclib server with an
   answer of the same size. Each caller has a connection of its own, opens FetchWITSVID, reads one WIT, cancels the call
   and opens the next one. `ratio_to_stream` is beside a bare call of that form: one message on a stream, then cancelled.
-  Both servers run alike: a process of their own, the same client, CPU time as the kernel counts it for the server.
-- `key_and_signature_us`: what a WIT costs at least: a new P-256 key and one ES256 signature.
+  `ratio_of_mint` is MintWITSVID, a WIT by a unary call, beside the bare one. `ratio_at_most` is the bare unary call
+  itself with a new P-256 key and one ES256 signature in it, beside the one without: what is left of 1 for a server that
+  does nothing else. All servers run alike: a process of their own, the same client, CPU time as the kernel counts it
+  for the server. Ours writes its audit log, as in production.
+- `us`: microseconds of the server for one call of each kind, bare and ours: Health/Check is our transport and limits
+  alone, FetchWITBundles has the attestation, the entries and the waiting stream, and FetchWITSVID all.
+- `key_and_signature_us`: a new P-256 key and one ES256 signature in a loop, with everything in the caches.
 - `open_streams`: so many open FetchWITBundles streams, what the server weighs with them, and how long it takes from new
   signing keys until each stream has the new bundle. The limits of the server are raised for it.
 - `idle_mb`, `first_wit_seconds`: memory before anybody has called, and from the process's start to a first WIT.
@@ -21,9 +26,7 @@ import argparse
 import asyncio
 import contextlib
 import json
-import logging
 import multiprocessing
-import os
 import resource
 import statistics
 import subprocess
@@ -34,6 +37,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric import ec
 from grpclib.client import Channel, UnaryStreamMethod, UnaryUnaryMethod
 from grpclib.const import Cardinality, Handler
 from grpclib.server import Server
@@ -41,12 +45,18 @@ from grpclib.server import Server
 from wimse.issuer import Authority, Registrations
 from wimse.keys import PrivateKey
 from wimse.workload_api import IdentityServer, ServerSettings, WorkloadAPIClient
+from wimse.workload_api.audit import AuditLog
 from wimse.workload_api.calls import SECURITY_HEADER
 from wimse.workload_api.proto import workload_pb2 as pb
 
 CALLERS = 16
 HOLDERS = 8  # processes that keep streams open
-UNARY, STREAM, WIT = "/Bare/Call", "/Bare/Stream", "/SpiffeWorkloadAPI/FetchWITSVID"
+UNARY, KEY, STREAM = "/Bare/Call", "/Bare/Key", "/Bare/Stream"
+WIT, BUNDLES = "/SpiffeWorkloadAPI/FetchWITSVID", "/SpiffeWorkloadAPI/FetchWITBundles"
+MINT, HEALTH = "/MiniSPIREWorkloadAPI/MintWITSVID", "/grpc.health.v1.Health/Check"
+UNARY_CALLS = frozenset({UNARY, KEY, MINT, HEALTH})
+P256 = ec.SECP256R1()
+BARE, OURS = (UNARY, KEY, STREAM), (HEALTH, BUNDLES, MINT, WIT)
 
 
 class Bare:
@@ -54,11 +64,13 @@ class Bare:
 
     def __init__(self, answer: pb.WITSVIDResponse) -> None:
         self.answer = answer
+        self.signer = PrivateKey.generate()
 
     def __mapping__(self) -> dict[str, Handler]:
         kinds = (pb.WITSVIDRequest, pb.WITSVIDResponse)
         return {
             UNARY: Handler(self.call, Cardinality.UNARY_UNARY, *kinds),
+            KEY: Handler(self.key, Cardinality.UNARY_UNARY, *kinds),
             STREAM: Handler(self.stream, Cardinality.UNARY_STREAM, *kinds),
         }
 
@@ -66,6 +78,12 @@ class Bare:
         """Answer."""
         await stream.recv_message()
         await stream.send_message(self.answer)
+
+    async def key(self, stream: Any) -> None:
+        """Make a key, sign as much as a WIT has, and answer."""
+        ec.generate_private_key(P256)
+        self.signer.sign(b"x" * 600)
+        await self.call(stream)
 
     async def stream(self, stream: Any) -> None:
         """Answer, and stay."""
@@ -123,7 +141,7 @@ async def _calls(path: str, seconds: float, name: str) -> int:
         kinds = (pb.WITSVIDRequest, pb.WITSVIDResponse)
         unary, streaming = UnaryUnaryMethod(channel, name, *kinds), UnaryStreamMethod(channel, name, *kinds)
         while time.monotonic() < end:
-            if name == UNARY:
+            if name in UNARY_CALLS:
                 await unary(pb.WITSVIDRequest(), metadata=metadata)
             else:
                 async with streaming.open(metadata=metadata) as stream:
@@ -155,9 +173,9 @@ def floor_us() -> float:
     return statistics.median(taken) * 1e6
 
 
-def compare(seconds: float, rounds: int) -> dict[str, float]:
+def compare(seconds: float, rounds: int) -> dict[str, Any]:
     """WITs against bare calls, in turn."""
-    found: dict[str, list[float]] = {WIT: [], UNARY: [], STREAM: []}
+    found: dict[str, list[float]] = {name: [] for name in (*BARE, *OURS)}
     context, (mine, theirs) = multiprocessing.get_context("spawn"), multiprocessing.Pipe()
     with tempfile.TemporaryDirectory() as folder:
         server = context.Process(target=own_server, args=(f"{folder}/s", 0, theirs))
@@ -174,18 +192,23 @@ def compare(seconds: float, rounds: int) -> dict[str, float]:
         while not Path(f"{folder}/b").exists():
             time.sleep(0.05)
         for _ in range(rounds):
-            found[WIT].append(throughput(f"{folder}/s", server.pid or 0, seconds, WIT))
-            found[UNARY].append(throughput(f"{folder}/b", bare.pid or 0, seconds, UNARY))
-            found[STREAM].append(throughput(f"{folder}/b", bare.pid or 0, seconds, STREAM))
+            for name, taken in found.items():
+                path, process = (f"{folder}/b", bare) if name in BARE else (f"{folder}/s", server)
+                taken.append(throughput(path, process.pid or 0, seconds, name))
         for each in (bare, server):
             each.terminate()
             each.join()
+
+    def ratio(one: str, other: str) -> float:
+        return statistics.median(a / b for a, b in zip(found[one], found[other], strict=True))
+
     return {
         "wits_per_core_second": statistics.median(found[WIT]),
-        "bare_unary_per_core_second": statistics.median(found[UNARY]),
-        "bare_stream_per_core_second": statistics.median(found[STREAM]),
-        "ratio": statistics.median(wit / bare for wit, bare in zip(found[WIT], found[UNARY], strict=True)),
-        "ratio_to_stream": statistics.median(wit / bare for wit, bare in zip(found[WIT], found[STREAM], strict=True)),
+        "ratio": ratio(WIT, UNARY),
+        "ratio_to_stream": ratio(WIT, STREAM),
+        "ratio_of_mint": ratio(MINT, UNARY),
+        "ratio_at_most": ratio(KEY, UNARY),
+        "us": {name: round(1e6 / statistics.median(each), 1) for name, each in found.items()},
         "key_and_signature_us": floor_us(),
     }
 
@@ -193,10 +216,6 @@ def compare(seconds: float, rounds: int) -> dict[str, float]:
 def own_server(path: str, number: int, pipe: Any) -> None:
     """Serve with limits for so many streams, and none of calls in a second; new keys for each word that comes."""
     _raise_files()
-    handler = logging.StreamHandler(Path(os.devnull).open("w"))  # noqa: SIM115 - written as the command line does
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.getLogger("wimse").addHandler(handler)
-    logging.getLogger("wimse").setLevel(logging.INFO)
     limits = ServerSettings(
         max_connections=number + 64,
         max_connections_per_user=number + 64,
@@ -209,7 +228,8 @@ def own_server(path: str, number: int, pipe: Any) -> None:
 
     async def run() -> None:
         authority = Authority.create("example.com", now=int(time.time()))
-        server = IdentityServer(authority, Registrations(), limits)
+        audit = AuditLog(f"{path}.audit")  # as in production
+        server = IdentityServer(authority, Registrations(), limits, observers=[audit], minispire=True)
         changed = asyncio.Queue[str]()
         loop = asyncio.get_running_loop()
         async with server.listening(path):

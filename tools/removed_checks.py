@@ -128,6 +128,13 @@ REMOVALS: Final = (
     Removal("WP-06", _PROOF, "if expires_at > now + longest + leeway:", "if False:", _OF_PROOF),
     Removal("WP-10", _PROOF, "if not claimed.keys() <= others.keys():", "if False:", _OF_PROOF),
     Removal(
+        "CR-24",
+        "clients/hop.py",
+        "return secrets.token_urlsafe(16)",
+        "return __import__('random').randbytes(16).hex()",
+        "clients/test_drawing.py",
+    ),
+    Removal(
         "ID-09",
         "authentication/rules.py",
         "return lambda identity: identity in allowed",

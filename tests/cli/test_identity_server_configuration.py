@@ -120,9 +120,9 @@ async def test_low_rate_is_applied(tmp_path: Path) -> None:
     assert 1 <= len(refused) < len(outcomes)
 
 
-@pytest.mark.parametrize(("hard", "permitted"), [(5000, 2 * 1024 + 256), (900, 900)])
+@pytest.mark.parametrize(("hard", "permitted"), [(5000, 3 * 1024 + 256), (900, 900)])
 async def test_each_connection_has_its_files_or_the_log_says_so(tmp_path: Path, hard: int, permitted: int) -> None:
-    """A socket and a pidfd for each."""
+    """A socket, a pidfd and a directory of /proc for each."""
     config = written(tmp_path, "")
     command = ("-m", "wimse", "identity-server", "run", "--config", str(config))
     limited = ("/bin/sh", "-c", f'ulimit -Sn 200 && ulimit -Hn {hard} && exec "$0" "$@"', sys.executable, *command)

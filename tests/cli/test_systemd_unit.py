@@ -53,7 +53,7 @@ def test_command_of_the_unit_is_one_of_ours(service: dict[str, list[str]], name:
 def test_unit_gives_what_the_server_asks_for(service: dict[str, list[str]]) -> None:
     """Files for each connection, a call that asks for them, time to stop, and a beat before the watchdog bites."""
     settings = ServerSettings()
-    assert int(service["LimitNOFILE"][0]) >= 2 * settings.max_connections + 256
+    assert int(service["LimitNOFILE"][0]) >= 3 * settings.max_connections + 256
     assert any("setrlimit prlimit64" in each for each in service["SystemCallFilter"])
     assert int(service["TimeoutStopSec"][0]) > settings.stop_timeout.total_seconds()
     limit = int(service["WatchdogSec"][0])

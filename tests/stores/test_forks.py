@@ -14,14 +14,22 @@ from typing import Any
 
 import pytest
 
-from tests.stores.claimers import claim_from_processes
+from tests.stores.claimers import PATIENT, claim_from_processes
 from tests.stores.opening import clock, key, settings
 from tests.valkey import Valkey
 from wimse.errors import Unavailable
-from wimse.stores import AsyncRedisReplayStore, MemoryReplayStore, RedisReplayStore, SQLiteReplayStore, forks
+from wimse.stores import (
+    AsyncRedisReplayStore,
+    MemoryReplayStore,
+    RedisReplayStore,
+    SQLiteReplaySettings,
+    SQLiteReplayStore,
+    forks,
+)
 
 NOW = 1_800_000_000
 PATIENCE = 20.0
+SLOW = SQLiteReplaySettings(timeout=PATIENT)
 # Python 3.12 warns of every fork of a process that has threads, as this one does.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 
@@ -94,7 +102,7 @@ def claiming(store: Any, until: int, now: int) -> Iterator[None]:
 @pytest.mark.parametrize("used", [False, True])
 def test_a_file_is_shared_with_a_forked_process(tmp_path: Path, used: bool) -> None:
     """RP-03: whichever of both claims first."""
-    with SQLiteReplayStore(tmp_path / "claims.db", since=0) as store:
+    with SQLiteReplayStore(tmp_path / "claims.db", settings=SLOW, since=0) as store:
         if used:
             assert store.claim(key(0), NOW + 90, NOW) is True
 
@@ -109,11 +117,11 @@ def test_a_file_is_shared_with_a_forked_process(tmp_path: Path, used: bool) -> N
 def test_a_forked_process_does_not_take_its_parents_locks_for_its_own(tmp_path: Path, own: bool) -> None:
     """RP-03, RP-02: once the parent is gone, others would take away what the child writes to."""
     path, parent_done, child_done = tmp_path / "claims.db", Pair(), Pair()
-    store = SQLiteReplayStore(path, since=0)
+    store = SQLiteReplayStore(path, settings=SLOW, since=0)
     assert store.claim(key(0), NOW + 90, NOW) is True
 
     def work() -> list[bool]:
-        used = SQLiteReplayStore(path, since=0) if own else store
+        used = SQLiteReplayStore(path, settings=SLOW, since=0) if own else store
         found = [used.claim(key(1), NOW + 90, NOW)]
         child_done.go()
         parent_done.wait()
@@ -131,11 +139,11 @@ def test_a_forked_process_does_not_take_its_parents_locks_for_its_own(tmp_path: 
 def test_a_file_that_was_carried_into_a_fork_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """RP-03, RP-12: forked by something that tells nobody, neither the store nor a new one for its file is used."""
     path = tmp_path / "claims.db"
-    with SQLiteReplayStore(path, since=0) as store:
+    with SQLiteReplayStore(path, settings=SLOW, since=0) as store:
         assert store.claim(key(0), NOW + 90, NOW) is True
         monkeypatch.setattr(SQLiteReplayStore, "before_fork", lambda _: None)
         assert "forked" in Child(lambda: store.claim(key(1), NOW + 90, NOW)).said()
-        assert "forked" in Child(lambda: SQLiteReplayStore(path, since=0)).said()
+        assert "forked" in Child(lambda: SQLiteReplayStore(path, settings=SLOW, since=0)).said()
         assert store.claim(key(1), NOW + 90, NOW) is True
 
 
@@ -175,7 +183,8 @@ class SlowKey(bytes):
 
 def test_a_fork_in_the_middle_of_others_claims_leaves_a_store_that_works(tmp_path: Path) -> None:
     """RP-02: no lock of a thread that the child does not have, and no half of a claim."""
-    memory, file = MemoryReplayStore(since=0), SQLiteReplayStore(tmp_path / "claims.db", since=0)
+    memory = MemoryReplayStore(since=0)
+    file = SQLiteReplayStore(tmp_path / "claims.db", settings=SLOW, since=0)
 
     class Slow:
         def claim(self, name: bytes, until: int, now: int) -> bool:
@@ -216,7 +225,7 @@ def test_a_fork_in_the_middle_of_a_making_leaves_the_child_able_to_make() -> Non
 
 def test_a_server_is_shared_with_a_forked_process(server: Valkey) -> None:
     """RP-03: the child has connections of its own."""
-    with RedisReplayStore(server.url, settings=settings()) as store:
+    with RedisReplayStore(server.url, settings=settings(timeout=PATIENT)) as store:
         store.check()
         assert store.claim(key(0), clock() + 90, clock()) is True
 
@@ -232,7 +241,7 @@ def test_a_server_is_shared_with_a_forked_process(server: Valkey) -> None:
 def test_an_asynchronous_store_that_was_used_is_not_carried_into_a_fork(server: Valkey, used: bool) -> None:
     """RP-03, RP-12: its connections belong to the parent's loop; one that was only made is for the child as well."""
     with asyncio.Runner() as runner:
-        store = AsyncRedisReplayStore(server.url, settings=settings())
+        store = AsyncRedisReplayStore(server.url, settings=settings(timeout=PATIENT))
 
         async def claim(number: int) -> bool:
             return await store.claim(key(number), clock() + 90, clock())

@@ -47,6 +47,30 @@ def test_a_key_is_claimed_once_in_a_cluster(opened: Opening, cluster: Valkey) ->
     assert len(slots) >= 64
 
 
+@pytest.mark.parametrize("kind", ["server", "cluster"])
+def test_a_claim_is_one_command(opened: Opening, kind: str, request: pytest.FixtureRequest) -> None:
+    """RP-02, MW-03: one round trip, in which look and claim are one; a replay takes no more."""
+    used: Valkey = request.getfixturevalue(kind)
+    store, now = opened(used, cluster=kind == "cluster", timeout=PATIENT), clock()
+
+    def calls(admin: Any) -> dict[str, int]:
+        return {name: int(each["calls"]) for name, each in admin.info("commandstats").items()}
+
+    store.claim(key(-1), now + 90, now)  # connected
+    with used.admin() as admin:
+        before = calls(admin)
+        for number in (*range(20), *range(20)):
+            store.claim(key(number), now + 90, now)
+        more = {name: count - before.get(name, 0) for name, count in calls(admin).items()}
+    # `get` and `set` are the script's own.
+    assert {name: count for name, count in more.items() if count} == {
+        "cmdstat_evalsha": 40,
+        "cmdstat_get": 40,
+        "cmdstat_set": 40,
+        "cmdstat_info": 1,
+    }
+
+
 def test_of_a_hundred_threads_one_claims_a_key(server: Valkey) -> None:
     """RP-02."""
     with RedisReplayStore(server.url, settings=settings(timeout=PATIENT)) as store:
@@ -241,7 +265,7 @@ def test_an_answer_to_another_claim_is_none(answer: object) -> None:
 def test_a_full_server_fails_closed(opened: Opening) -> None:
     """RP-10, RP-12: what it has seen it still knows."""
     with valkey(maxmemory_policy="noeviction") as server, server.admin() as admin:
-        store, now, accepted = opened(server), clock(), []
+        store, now, accepted = opened(server, timeout=PATIENT), clock(), []
         admin.config_set("maxmemory", admin.info("memory")["used_memory"] + 400_000)
         for number in range(100_000):
             try:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.stores.claimers import PATIENT
 from tests.stores.opening import FOREVER, NUMBERS, Opening, clock, key, unavailable
-from tests.valkey import Valkey, valkey
+from tests.valkey import Valkey, until, valkey, valkey_cluster
 from wimse.errors import Unavailable
 
 
@@ -95,9 +95,7 @@ def lost_in_a_failover(_: Path) -> Iterator[tuple[Valkey, Valkey]]:
     with valkey(repl_diskless_sync_delay="0") as server, valkey() as replica, replica.admin() as admin:
         yield server, replica
         admin.replicaof("127.0.0.1", server.port)
-        until = time.monotonic() + 20
-        while admin.info("replication")["master_link_status"] != "up":
-            assert time.monotonic() < until, "the replica does not follow"
+        until(lambda: admin.info("replication")["master_link_status"] == "up")
         admin.replicaof("NO", "ONE")
         yield server, replica
         server.kill()
@@ -146,3 +144,25 @@ def test_of_many_who_find_a_server_anew_none_claims_before_it_begins(opened: Ope
                 answered.append(store.since)
         assert len(answered) >= 8
         assert min(answered) > lost
+
+
+def test_a_cluster_whose_server_died_calls_nothing_of_before_new(opened: Opening) -> None:
+    """RP-12, RP-04: what the replica that takes its place may not have heard of is neither yes nor no; others go on."""
+    with valkey_cluster() as (servers, replica):
+        store, now = opened(servers[1], cluster=True, timeout=PATIENT), clock()
+        assert all(store.claim(key(number), now + 90, now) for number in range(100))
+        servers[0].kill()
+        with replica.admin() as admin:
+            until(lambda: admin.info("replication")["role"] == "master")
+        lost, unheard, number = clock(), 0, 0
+        last = time.monotonic() + 30
+        while number < 100:
+            assert time.monotonic() < last
+            try:
+                assert store.claim(key(number), now + 90, now) is False, "a replay was accepted"
+                number += 1
+            except Unavailable as error:
+                unheard += "begins anew" in error.detail
+        assert unheard == 1
+        assert store.since > lost
+        assert store.claim(key(-1), clock() + 90, clock()) is True

@@ -100,16 +100,17 @@ def test_zombie_is_denied(listener: socket.socket) -> None:
     stop(process, connected, connection)
 
 
-def test_recycled_pid_is_denied(listener: socket.socket) -> None:
-    """IS-05: another process under the pid has another start time."""
+def test_recycled_pid_is_denied(listener: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    """IS-05: what was opened of the first process is not that of another one, even if no pidfd told."""
     process, connection = start(listener)
     connected = ConnectedProcess(connection)
     connected.attest()
+    monkeypatch.setattr(ConnectedProcess, "_has_ended", lambda _: False)
+    stop(process)
     other, other_connection = start(listener)
     connected.pid = other.pid  # as if the kernel had given it again
-    assert "not the process that connected" in denied(connected)
-    stop(process, connected, connection)
-    stop(other, other_connection)
+    assert "has ended or cannot be looked at" in denied(connected)
+    stop(other, connected, connection, other_connection)
 
 
 def test_exec_after_the_connection_is_denied(listener: socket.socket) -> None:
@@ -211,12 +212,12 @@ def test_executable_replaced_in_its_own_mount_namespace_is_denied(listener: sock
 
 
 def test_ended_process_is_denied_whatever_stands_under_its_pid(listener: socket.socket) -> None:
-    """IS-05: even when start time and executable were the same; the kernel remembers who connected."""
+    """IS-05: even when all of /proc were that of another process; the kernel remembers who connected."""
     process, connection = start(listener)
     connected = ConnectedProcess(connection)
     other, other_connection = start(listener)
     twin = ConnectedProcess(other_connection)
-    connected.pid, connected._process = twin.pid, twin._process
+    os.dup2(twin._proc or -1, connected._proc or -1)
     connected.attest()
     stop(process)
     assert "ended" in denied(connected)
@@ -272,6 +273,16 @@ def test_kernel_without_peer_pidfd_remembers_the_process(listener: socket.socket
     stop(process, connected, connection)
     late = ConnectedProcess(FakePeer(process.pid))
     assert "has ended" in denied(late)
+
+
+def test_directory_of_a_process_that_ended_meanwhile_is_none(listener: socket.socket) -> None:
+    """IS-05: between the two questions to the pidfd, where what has ended seems to be root's."""
+    process, connection = start(listener)
+    connected = ConnectedProcess(connection)
+    answers = iter([False, True])
+    connected._has_ended = lambda: next(answers)  # type: ignore[method-assign]
+    assert denied(connected) == "the caller has ended"
+    stop(process, connected, connection)
 
 
 def test_kernel_without_any_pidfd_is_not_enough(monkeypatch: pytest.MonkeyPatch) -> None:

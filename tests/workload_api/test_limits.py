@@ -28,7 +28,7 @@ from wimse.workload_api import ServerSettings, WorkloadAPIClient
 from wimse.workload_api.proto import workload_pb2 as pb
 from wimse.workload_api.transport import Bucket
 
-HEADERS = [
+HEADERS: list[tuple[str, str]] = [
     (":method", "POST"),
     (":scheme", "http"),
     (":path", API + "FetchWITSVID"),

@@ -237,7 +237,7 @@ def issue_wit(
     if signer.public_key.kid is None:
         raise ValueError("the issuing key has no kid")
     # By what they are, not by what they are for: one RSA key can be two, for PS256 and for RS256.
-    if signer.public_key.thumbprint() == workload_key.thumbprint():
+    if signer.public_key.numbers == workload_key.numbers:
         raise ValueError("the workload's key is the issuing key")
     spiffe = subject.trust_domain.scheme == "spiffe"
     if not all(_is_permitted(each.algorithm.jose_name, spiffe=spiffe) for each in (signer.public_key, workload_key)):

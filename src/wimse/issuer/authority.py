@@ -100,8 +100,8 @@ class Authority:
         self._bundles = keys.bundles(wit_trust_domain.name, wit_trust_domain)
         self._own = _own_keys(keys)
         self._newest_issue = keys.newest_at
-        self._bound: dict[str, WorkloadIdentifier] = {}
-        self._bound_before: dict[str, WorkloadIdentifier] = {}
+        self._bound: dict[bytes, WorkloadIdentifier] = {}
+        self._bound_before: dict[bytes, WorkloadIdentifier] = {}
 
     @classmethod
     def create(
@@ -355,20 +355,20 @@ class Authority:
 
     def _bind(self, subject: WorkloadIdentifier, workload_key: PublicKey) -> None:
         """Refuse a key of ours, and one that another identifier was given lately (workload-creds §9.4)."""
-        thumbprint = workload_key.thumbprint()
-        if thumbprint in self._own:
+        numbers = workload_key.numbers
+        if numbers in self._own:
             raise Refused(Reason.KEY_MISMATCH, "the workload's key is a signing key of the issuer")
-        owner = self._bound.get(thumbprint) or self._bound_before.get(thumbprint)
+        owner = self._bound.get(numbers) or self._bound_before.get(numbers)
         if owner is not None and (owner.trust_domain.name, owner.path) != (subject.trust_domain.name, subject.path):
             raise Refused(Reason.KEY_MISMATCH, "the workload's key is bound to another identifier")
         if len(self._bound) >= MAX_BOUND_KEYS:
             self._bound, self._bound_before = {}, self._bound
-        self._bound[thumbprint] = subject
+        self._bound[numbers] = subject
 
 
-def _own_keys(keys: SigningKeys) -> frozenset[str]:
+def _own_keys(keys: SigningKeys) -> frozenset[bytes]:
     public = [*keys.wit_keys, *keys.jwt_keys, *(each.key.public_key for each in keys.active.values())]
-    return frozenset(each.thumbprint() for each in public)
+    return frozenset(each.numbers for each in public)
 
 
 def _new_key() -> PrivateKey:

@@ -151,6 +151,7 @@ class Registrations:
                 raise ConfigurationError(f"the entry {entry.path} has the hint of another entry for the same callers")
             others.append(entry)
         self._by_selector = _index(self._entries)
+        self._grants = [Grant(each.path, each.hint, each.federates_with, each.terms) for each in self._entries]
         self._kinds = frozenset(selector.kind for entry in self._entries for selector in entry.selectors)
 
     @property
@@ -168,8 +169,8 @@ class Registrations:
         texts, found = caller.selectors(), dict[str, Grant]()
         candidates = (pair for text in texts for pair in self._by_selector.get(text, ()))
         for place in sorted(place for place, needed in candidates if needed <= texts):
-            entry = self._entries[place]
-            found.setdefault(entry.path, Grant(entry.path, entry.hint, entry.federates_with, entry.terms))
+            grant = self._grants[place]
+            found.setdefault(grant.path, grant)
         if found:
             return tuple(found.values())
         if not self._default_identities:

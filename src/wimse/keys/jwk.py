@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, cast
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
@@ -11,7 +11,7 @@ from wimse.errors import Reason, Refused
 from wimse.keys.algorithms import Algorithm, algorithm_of_parts
 from wimse.keys.edwards import ED448_CURVE, ED25519_CURVE, check_public_point
 from wimse.keys.encoding import b64url_decode, b64url_encode
-from wimse.keys.primitives import CURVES, NativePublicKey
+from wimse.keys.primitives import CURVES, NativePublicKey, curve_name
 from wimse.keys.rsa_checks import MAX_MODULUS_BITS, check_public
 
 __all__ = [
@@ -126,14 +126,15 @@ def public_numbers(native: NativePublicKey, algorithm: Algorithm) -> tuple[bytes
         Refused: `key_weak`, `key_malformed` or `key_unsupported`, for RSA as `rsa_checks.check_public`, for EdDSA as
             `edwards.check_public_point`.
     """
-    if isinstance(native, rsa.RSAPublicKey):
-        numbers = native.public_numbers()
+    kind, _ = curve_name(native)
+    if kind == "RSA":
+        numbers = cast("rsa.RSAPublicKey", native).public_numbers()
         check_public(numbers.n, numbers.e)
         return uint_octets(numbers.n), uint_octets(numbers.e)
-    if isinstance(native, ec.EllipticCurvePublicKey):
-        point, size = native.public_numbers(), algorithm.coordinate_bytes
+    if kind == "EC":
+        point, size = cast("ec.EllipticCurvePublicKey", native).public_numbers(), algorithm.coordinate_bytes
         return point.x.to_bytes(size, "big"), point.y.to_bytes(size, "big")
-    encoded = native.public_bytes_raw()
+    encoded = cast("ed25519.Ed25519PublicKey | ed448.Ed448PublicKey", native).public_bytes_raw()
     check_public_point(encoded, ED25519_CURVE if algorithm.curve == "Ed25519" else ED448_CURVE)
     return (encoded,)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from functools import cache
-from typing import Any, Final, cast
+from typing import Any, Final, TypeGuard, cast
 
 from cryptography.exceptions import InternalError, InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
@@ -18,7 +18,16 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, paddin
 from wimse.errors import Reason, Refused
 from wimse.keys.algorithms import Algorithm
 
-__all__ = ["CURVES", "UNREADABLE", "NativePrivateKey", "NativePublicKey", "curve_name", "signer", "verifier"]
+__all__ = [
+    "CURVES",
+    "UNREADABLE",
+    "NativePrivateKey",
+    "NativePublicKey",
+    "curve_name",
+    "is_public_key",
+    "signer",
+    "verifier",
+]
 
 NativePublicKey = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | ed448.Ed448PublicKey | rsa.RSAPublicKey
 NativePrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey | rsa.RSAPrivateKey
@@ -46,6 +55,17 @@ def curve_name(native: NativePublicKey | NativePrivateKey) -> tuple[str, str | N
     return key_type, curve
 
 
+def is_public_key(native: object) -> TypeGuard[NativePublicKey]:
+    """Whether it is a public key of a type that is supported."""
+    kind: type = type(native)
+    return _is_public(kind)
+
+
+@cache
+def _is_public(kind: type) -> bool:
+    return issubclass(kind, NativePublicKey)
+
+
 @cache  # the library has few classes of keys; to ask each of its interfaces costs more than the rest of a key
 def _kind(native: type) -> tuple[str, str | None]:
     if issubclass(native, rsa.RSAPublicKey | rsa.RSAPrivateKey):
@@ -71,11 +91,12 @@ def verifier(algorithm: Algorithm, native: NativePublicKey) -> Callable[[bytes, 
 
 def signer(algorithm: Algorithm, native: NativePrivateKey) -> Callable[[bytes], bytes]:
     """Make the function that signs data; the key is one that `verifier` has taken the public half of."""
-    if isinstance(native, ec.EllipticCurvePrivateKey):
-        return _ecdsa_signer(algorithm, native)
-    if isinstance(native, rsa.RSAPrivateKey):
-        return _rsa_signer(algorithm, native)
-    return native.sign
+    kind, _ = _kind(type(native))
+    if kind == "EC":
+        return _ecdsa_signer(algorithm, cast("ec.EllipticCurvePrivateKey", native))
+    if kind == "RSA":
+        return _rsa_signer(algorithm, cast("rsa.RSAPrivateKey", native))
+    return cast("ed25519.Ed25519PrivateKey", native).sign
 
 
 def _check_kind(algorithm: Algorithm, native: NativePublicKey) -> None:

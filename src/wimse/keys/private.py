@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final, NoReturn
+from typing import Final, NoReturn, cast
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
@@ -43,8 +43,8 @@ class PrivateKey:
             Refused: as `PublicKey.from_native`; `key_mismatch` when the members of an RSA key do not fit each other.
         """
         self._public_key = PublicKey.from_native(native.public_key(), kid=kid, algorithm=algorithm)
-        if isinstance(native, rsa.RSAPrivateKey):
-            check_private(native.private_numbers())
+        if self._public_key.algorithm.key_type == "RSA":
+            check_private(cast("rsa.RSAPrivateKey", native).private_numbers())
         self._native = native
         self._sign: Callable[[bytes], bytes] = signer(self._public_key.algorithm, native)
 
@@ -172,17 +172,17 @@ class PrivateKey:
 
     def to_jwk(self) -> dict[str, str]:
         """Write the key, private part included, as a JWK."""
-        native = self._native
-        if isinstance(native, rsa.RSAPrivateKey):
-            numbers = native.private_numbers()
+        native, kind = self._native, self.algorithm.key_type
+        if kind == "RSA":
+            numbers = cast("rsa.RSAPrivateKey", native).private_numbers()
             secret = (numbers.d, numbers.p, numbers.q, numbers.dmp1, numbers.dmq1, numbers.iqmp)
             private = write_members(_RSA_PRIVATE_MEMBERS, tuple(uint_octets(each) for each in secret))
-        elif isinstance(native, ec.EllipticCurvePrivateKey):
+        elif kind == "EC":
             # RFC 7518 §6.2.2.1: as long as the order, which for these curves is as long as a coordinate.
-            number = native.private_numbers().private_value
+            number = cast("ec.EllipticCurvePrivateKey", native).private_numbers().private_value
             private = {"d": b64url_encode(number.to_bytes(self.algorithm.coordinate_bytes, "big"))}
         else:
-            private = {"d": b64url_encode(native.private_bytes_raw())}
+            private = {"d": b64url_encode(cast("ed25519.Ed25519PrivateKey", native).private_bytes_raw())}
         return {**self._public_key.to_jwk(), **private}
 
     def to_pem(self) -> bytes:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
 from wimse.errors import Reason, Refused
 from wimse.keys.algorithms import Algorithm, algorithm_of_parts
@@ -24,7 +22,7 @@ from wimse.keys.jwk import (
     write_members,
 )
 from wimse.keys.pem import check_restriction
-from wimse.keys.primitives import UNREADABLE, NativePublicKey, curve_name, verifier
+from wimse.keys.primitives import UNREADABLE, NativePublicKey, curve_name, is_public_key, verifier
 
 __all__ = ["PRIVATE_MEMBERS", "PublicKey"]
 
@@ -50,6 +48,7 @@ class PublicKey:
     use: str | None = None
     _check: Callable[[bytes, bytes], object] = field(init=False, compare=False)
     _thumbprint: str = field(init=False, compare=False, default="")
+    _written: Mapping[str, str] | None = field(init=False, compare=False, default=None)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_check", verifier(self.algorithm, self.native))
@@ -95,8 +94,7 @@ class PublicKey:
         Raises:
             Refused: as `from_jwk`.
         """
-        known = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | ed448.Ed448PublicKey | rsa.RSAPublicKey
-        if not isinstance(native, known):
+        if not is_public_key(native):
             raise Refused(Reason.KEY_UNSUPPORTED, "the key is not of a type that is supported")
         settled = algorithm_of_parts(*curve_name(native), said=None, chosen=algorithm)
         return cls(settled, native, public_numbers(native, settled), kid)
@@ -152,12 +150,17 @@ class PublicKey:
     def thumbprint(self) -> str:
         """The JWK thumbprint with SHA-256, base64url (RFC 7638 §3, RFC 8037 §2)."""
         if not self._thumbprint:  # of numbers that never change
-            canonical = json.dumps(
-                {**self._type_members(), **self._public_members()}, sort_keys=True, separators=(",", ":")
-            )
-            made = b64url_encode(hashlib.sha256(canonical.encode("ascii")).digest())
+            members = sorted({**self._type_members(), **self._public_members()}.items())
+            # Neither names nor base64url have a character that JSON escapes.
+            canonical = ",".join([f'"{name}":"{value}"' for name, value in members])
+            made = b64url_encode(hashlib.sha256(f"{{{canonical}}}".encode("ascii")).digest())
             object.__setattr__(self, "_thumbprint", made)
         return self._thumbprint
+
+    @property
+    def numbers(self) -> bytes:
+        """What tells the key from every other one, whatever it is for and is called."""
+        return b"".join(self._members)
 
     def same_key(self, other: PublicKey) -> bool:
         """Whether both are the same numbers for the same algorithm, whatever they are called."""
@@ -167,8 +170,12 @@ class PublicKey:
         curve = self.algorithm.curve
         return {"kty": self.algorithm.key_type, **({} if curve is None else {"crv": curve})}
 
-    def _public_members(self) -> dict[str, str]:
-        return write_members(PUBLIC_MEMBERS[self.algorithm.key_type], self._members)
+    def _public_members(self) -> Mapping[str, str]:
+        if self._written is None:  # of numbers that never change
+            written = write_members(PUBLIC_MEMBERS[self.algorithm.key_type], self._members)
+            object.__setattr__(self, "_written", written)
+            return written
+        return self._written
 
     def __repr__(self) -> str:
         return f"PublicKey({self.algorithm.jose_name}, kid={self.kid!r})"

@@ -17,17 +17,19 @@ import os
 import stat
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from wimse.errors import ConfigurationError, Reason, Unavailable
-from wimse.workload_api.events import EntryChanged, EntryChangeFailed, Event, Issued
+from wimse.workload_api.events import EntryChanged, EntryChangeFailed, Event, Issued, Recorder
 
 __all__ = ["AuditLog"]
 
 log = logging.getLogger("wimse.workload_api")
 
+_write: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True).encode
 
-class AuditLog:
+
+class AuditLog(Recorder):
     """Writes events to a file; an observer of `IdentityServer`."""
 
     def __init__(self, path: str | os.PathLike[str], *, required: bool = False) -> None:
@@ -52,7 +54,7 @@ class AuditLog:
         Raises:
             Unavailable: `issuer_unavailable` when it cannot be written and is required.
         """
-        line = json.dumps(_document(event, time.time()), separators=(",", ":"), ensure_ascii=True).encode("ascii")
+        line = _write(_document(event, time.time())).encode("ascii")
         # After a line that was cut off, by a full disk say, the next one begins on a line of its own.
         data = (b"\n" if self._torn else b"") + line + b"\n"
         try:

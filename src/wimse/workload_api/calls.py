@@ -8,29 +8,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import time
 import traceback
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
 from google.protobuf.message import Message
 from grpclib.const import Status
-from grpclib.exceptions import GRPCError, StreamTerminatedError
-from grpclib.server import Stream
+from grpclib.exceptions import GRPCError
 from h2.exceptions import H2Error
 
 from wimse.errors import Reason, WimseError
 from wimse.issuer import Caller, Grant
+from wimse.workload_api.call import Call, Method
 from wimse.workload_api.caller import ConnectedProcess
 from wimse.workload_api.events import CallRefused
 from wimse.workload_api.properties import ExecutableHashes
 from wimse.workload_api.settings import ServerSettings
 from wimse.workload_api.state import ServedState
-from wimse.workload_api.transport import Bucket, abort, connected_process, receive, receive_many, send_at_once
+from wimse.workload_api.transport import Bucket
 
-__all__ = ["SECURITY_HEADER", "CallGate", "CallHandler", "Session"]
+__all__ = ["SECURITY_HEADER", "CallGate", "Session"]
 
 log = logging.getLogger("wimse.workload_api")
 
@@ -39,7 +40,6 @@ _MAX_RATES: Final = 4096  # users whose rate is remembered
 SECURITY_HEADER: Final = ("workload.spiffe.io", "true")  # SPIFFE_Workload_Endpoint §3
 
 _Key = TypeVar("_Key")
-CallHandler = Callable[[Stream[Any, Any]], Awaitable[None]]
 
 
 class Session:
@@ -92,20 +92,25 @@ class Session:
         """Wait until `version` is another than `seen`, or that long; give whether it is another."""
         return await self._state.changes.wait(seen, seconds)
 
-    async def send(self, stream: Stream[Any, Any], message: Message) -> None:
+    def when_changed(self, seen: int, seconds: float, done: Callable[[bool], None]) -> Callable[[], None]:
+        """As `wait`, without waiting: `done` is told; gives what stops it."""
+        return self._state.changes.call(seen, seconds, done)
+
+    async def send(self, call: Call, message: Message) -> None:
         """Send a message; a caller that does not read it in time loses its connection.
 
         Raises:
             GRPCError: `UNAVAILABLE` then.
         """
-        if send_at_once(stream, message):
+        if call.send_at_once(message):
             return
+        await asyncio.sleep(0)  # see `Call.resume`
         try:
             async with asyncio.timeout(self._send_seconds):
-                await stream.send_message(message)
+                await call.send(message)
         except TimeoutError:
             log.warning("the connection of process %d is closed: it does not read its answer", self._process.pid)
-            abort(stream)
+            call.abort()
             raise GRPCError(Status.UNAVAILABLE, "the answer was not read in time") from None
 
 
@@ -123,58 +128,52 @@ class CallGate:
 
     def guard(
         self,
-        kind: type[Message],
-        answer: Callable[[Stream[Any, Any], Session, Any], Awaitable[None]],
+        request: type[Message],
+        reply: type[Message],
+        answer: Callable[[Call, Session, Any], Awaitable[None]],
         *,
-        security_header: bool,
-    ) -> CallHandler:
-        """Make a handler for grpclib.
+        streams: bool = False,
+        takes_many: bool = False,
+        security_header: bool = True,
+    ) -> Method:
+        """Make a method.
 
         Args:
-            kind: the type of the request message.
-            answer: what the service does with stream, session and request.
+            request: the type of the request message.
+            reply: the type of what is answered.
+            answer: what the service does with call, session and request, or an iterator over requests.
+            streams: whether there may be several answers.
+            takes_many: whether there are several requests.
             security_header: whether the call must carry it.
         """
 
-        async def handler(stream: Stream[Any, Any]) -> None:
-            with self._translated(stream):
-                if security_header:
-                    _check_security_header(stream)
-                process = connected_process(stream)
-                with self._counted(process):
-                    self._state.check_running()
-                    request = await receive(stream, kind, self._settings)
-                    await answer(stream, self._session(process), request)
+        async def answered(call: Call, received: Any) -> None:
+            self._state.check_running()
+            await answer(call, self._session(call.process), received)
 
-        return handler
-
-    def guard_many(
-        self,
-        kind: type[Message],
-        answer: Callable[[Stream[Any, Any], Session, AsyncIterator[Any]], Awaitable[None]],
-    ) -> CallHandler:
-        """As `guard`, for a call with several requests."""
-
-        async def handler(stream: Stream[Any, Any]) -> None:
-            with self._translated(stream):
-                _check_security_header(stream)
-                process = connected_process(stream)
-                with self._counted(process):
-                    self._state.check_running()
-                    await answer(stream, self._session(process), receive_many(stream, kind, self._settings))
-
-        return handler
+        return Method(
+            admit=functools.partial(self._admit, security_header=security_header),
+            answer=answered,
+            failure=self._failure,
+            request=request,
+            reply=reply,
+            streams=streams,
+            takes_many=takes_many,
+        )
 
     def _session(self, process: ConnectedProcess) -> Session:
         return Session(process, self._state, self._settings, self._hashes)
 
-    @contextlib.contextmanager
-    def _counted(self, process: ConnectedProcess) -> Iterator[None]:
+    def _admit(self, call: Call, *, security_header: bool) -> Callable[[], None]:
+        """Check the head of a call, and count it until it ends."""
+        if security_header:
+            _check_security_header(call)
+        process = call.process
         limits, pid, uid = self._settings, process.pid, process.uid
         if (
             self._by_process[pid] >= limits.max_streams_per_process
             or self._by_user[uid] >= limits.max_streams_per_user
-            or self._by_user.total() >= limits.max_streams
+            or self._state.open_streams >= limits.max_streams
         ):
             log.warning("a call of process %d is refused: too many at one time", pid)
             raise GRPCError(Status.RESOURCE_EXHAUSTED, "too many calls at one time")
@@ -184,12 +183,12 @@ class CallGate:
         self._by_process[pid] += 1
         self._by_user[uid] += 1
         self._state.count_stream(1)
-        try:
-            yield
-        finally:
-            self._state.count_stream(-1)
-            _count_down(self._by_process, pid)
-            _count_down(self._by_user, uid)
+        return functools.partial(self._leave, pid, uid)
+
+    def _leave(self, pid: int, uid: int | None) -> None:
+        self._state.count_stream(-1)
+        _count_down(self._by_process, pid)
+        _count_down(self._by_user, uid)
 
     def _rate(self, uid: int | None) -> Bucket:
         bucket = self._rates.get(uid)
@@ -199,44 +198,31 @@ class CallGate:
             bucket = self._rates[uid] = Bucket(self._settings.max_calls_per_second_per_user)
         return bucket
 
-    @contextlib.contextmanager
-    def _translated(self, stream: Stream[Any, Any]) -> Iterator[None]:
-        method = stream._method_name  # noqa: SLF001 - for the log; grpclib has no public name for it
-        try:
-            yield
-        except GRPCError as error:
-            self._tell_refusal(stream, error.status, None, error.message or "")
-            raise
-        except StreamTerminatedError:
-            raise
-        except WimseError as error:
-            log.info("%s is refused: %s", method, error)
+    def _failure(self, call: Call, error: Exception) -> GRPCError:
+        """What the caller is told of an exception; the rest goes to the log and to the observers."""
+        if isinstance(error, GRPCError):
+            self._tell_refusal(call, error.status, None, error.message or "")
+            return error
+        if isinstance(error, WimseError):
+            log.info("%s is refused: %s", call.path, error)
             status = Status[error.reason_class.grpc_status]
-            self._tell_refusal(stream, status, error.reason, error.detail)
-            raise GRPCError(status, error.reason.code) from None
-        except (H2Error, ConnectionError):
-            raise GRPCError(Status.UNAVAILABLE, "connection closed") from None
-        except Exception as error:  # noqa: BLE001 - the last line: nothing of it reaches the caller
-            # Type and place only: an exception's text may quote what was being worked on.
-            place = traceback.extract_tb(error.__traceback__)[-1]
-            log.error("%s failed: %s at %s:%s", method, type(error).__name__, place.name, place.lineno)  # noqa: TRY400
-            self._tell_refusal(stream, Status.INTERNAL, None, "internal error")
-            raise GRPCError(Status.INTERNAL, "internal error") from None
+            self._tell_refusal(call, status, error.reason, error.detail)
+            return GRPCError(status, error.reason.code)
+        if isinstance(error, H2Error | ConnectionError):
+            return GRPCError(Status.UNAVAILABLE, "connection closed")
+        # Type and place only: an exception's text may quote what was being worked on.
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        log.error("%s failed: %s at %s:%s", call.path, type(error).__name__, place.name, place.lineno)
+        self._tell_refusal(call, Status.INTERNAL, None, "internal error")
+        return GRPCError(Status.INTERNAL, "internal error")
 
-    def _tell_refusal(self, stream: Stream[Any, Any], status: Status, reason: Reason | None, detail: str) -> None:
+    def _tell_refusal(self, call: Call, status: Status, reason: Reason | None, detail: str) -> None:
         try:
-            process = connected_process(stream)
+            process = call.process
             pid, uid = process.pid, process.uid
         except GRPCError:
             pid, uid = 0, None
-        event = CallRefused(
-            method=stream._method_name,  # noqa: SLF001 - as above
-            status=status.name,
-            reason=reason,
-            detail=detail,
-            pid=pid,
-            uid=uid,
-        )
+        event = CallRefused(method=call.path, status=status.name, reason=reason, detail=detail, pid=pid, uid=uid)
         with contextlib.suppress(WimseError):  # a refusal that cannot be recorded is a refusal all the same
             self._state.tell(event)
 
@@ -247,9 +233,8 @@ def _count_down(counter: Counter[_Key], key: _Key) -> None:
         del counter[key]
 
 
-def _check_security_header(stream: Stream[Any, Any]) -> None:
+def _check_security_header(call: Call) -> None:
     # Endpoint §3: present, and exactly `true`; twice is not present once. Before any work on the identity.
     name, value = SECURITY_HEADER
-    values = [] if stream.metadata is None else stream.metadata.getall(name, [])
-    if values != [value]:
+    if call.values(name) != [value]:
         raise GRPCError(Status.INVALID_ARGUMENT, "security header missing from request")

@@ -5,13 +5,14 @@ An event holds names, times and reasons; never a token, a key or anything else t
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from wimse.errors import Reason
 from wimse.issuer import Caller
 
-__all__ = ["CallRefused", "EntryChangeFailed", "EntryChanged", "Event", "Issued", "Observer"]
+__all__ = ["CallRefused", "EntryChangeFailed", "EntryChanged", "Event", "Issued", "Observer", "Recorder"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,3 +95,11 @@ class EntryChangeFailed:
 
 Event = Issued | CallRefused | EntryChanged | EntryChangeFailed
 Observer = Callable[[Event], None]
+
+
+class Recorder(ABC):
+    """An observer that keeps each event, so that nobody else need say that something was issued."""
+
+    @abstractmethod
+    def __call__(self, event: Event) -> None:
+        """Keep it."""

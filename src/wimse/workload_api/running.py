@@ -82,8 +82,8 @@ def _no_core_dump() -> None:
 
 
 def _make_room_for_files(connections: int) -> None:
-    """Let each connection have its two files: the socket, and the pidfd of who connected."""
-    needed = 2 * connections + _FILES_BESIDE_CONNECTIONS
+    """Let each connection have its three files: the socket, and pidfd and /proc directory of who connected."""
+    needed = 3 * connections + _FILES_BESIDE_CONNECTIONS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if 0 <= soft < needed:
         most = needed if hard == resource.RLIM_INFINITY else min(needed, hard)

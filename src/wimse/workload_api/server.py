@@ -11,7 +11,6 @@ import logging
 import os
 from collections.abc import AsyncIterator, Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from wimse.credentials import TrustBundles
 from wimse.issuer import Authority, Registrations
@@ -23,10 +22,7 @@ from wimse.workload_api.settings import ServerSettings
 from wimse.workload_api.sockets import bind_socket, remove_socket
 from wimse.workload_api.standard_services import HealthService, reflection_services
 from wimse.workload_api.state import ServedState
-from wimse.workload_api.transport import BoundedServer
-
-if TYPE_CHECKING:
-    from grpclib._typing import IServable
+from wimse.workload_api.transport import BoundedServer, Service
 
 __all__ = ["IdentityServer"]
 
@@ -66,7 +62,7 @@ class IdentityServer:
         self._settings = settings or ServerSettings()
         self.state = ServedState(authority, registrations, federated=federated, observers=observers)
         gate = CallGate(self.state, self._settings)
-        services: list[IServable] = [WorkloadAPIService(self.state, gate, profiles)]
+        services: list[Service] = [WorkloadAPIService(self.state, gate, profiles)]
         names = ["SpiffeWorkloadAPI"]
         if minispire:
             services.append(MiniSPIREService(self.state, gate))

@@ -19,15 +19,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import functools
-import json
 import logging
 import secrets
 import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final, cast
 
-from grpclib.const import Cardinality, Handler
-from grpclib.server import Stream
+import msgspec
 
 from wimse.credentials import (
     JWT_SVID,
@@ -41,6 +39,7 @@ from wimse.credentials import (
 from wimse.errors import ConfigurationError, Reason, Refused, Unavailable
 from wimse.issuer import Caller, Grant, IssuedCertificate, IssuedToken
 from wimse.keys import ES256, PrivateKey
+from wimse.workload_api.call import Call, Method
 from wimse.workload_api.calls import CallGate, Session
 from wimse.workload_api.events import Issued
 from wimse.workload_api.proto import workload_pb2 as pb
@@ -56,7 +55,7 @@ _NAMES: Final = {"wit": "a WIT", "jwt-svid": "a JWT-SVID", "x509-svid": "an X.50
 
 
 class _Issuing:
-    """What both services do when they issue: count failures, tell the observers."""
+    """What both services do when they issue: count failures, tell the observers, or the log where none records it."""
 
     def __init__(self, state: ServedState, gate: CallGate) -> None:
         """Serve what `state` holds.
@@ -84,18 +83,20 @@ class _Issuing:
             self._state.issuer_fails = True
             raise
         self._state.issuer_fails = False
-        self._state.tell(
-            Issued(
-                credential=credential,
-                subject=str(subject),
-                issued_at=issued.issued_at,
-                expires_at=issued.expires_at,
-                token_id=token_id,
-                caller=caller,
+        if self._state.observed:
+            self._state.tell(
+                Issued(
+                    credential=credential,
+                    subject=str(subject),
+                    issued_at=issued.issued_at,
+                    expires_at=issued.expires_at,
+                    token_id=token_id,
+                    caller=caller,
+                )
             )
-        )
-        number = f", jti {token_id}" if token_id else ""
-        log.info("%s is issued to %s until %d%s", _NAMES[credential], subject, issued.expires_at, number)
+        if not self._state.recorded:
+            number = f", jti {token_id}" if token_id else ""
+            log.info("%s is issued to %s until %d%s", _NAMES[credential], subject, issued.expires_at, number)
         return issued
 
 
@@ -118,8 +119,8 @@ class WorkloadAPIService(_Issuing):
             raise ConfigurationError(f"profiles are some of {', '.join(PROFILES)}")
         self._profiles = frozenset(profiles)
 
-    def __mapping__(self) -> dict[str, Handler]:
-        """The calls by path, as grpclib asks for them."""
+    def __mapping__(self) -> dict[str, Method]:
+        """The methods by path."""
         calls = (
             ("x509", "FetchX509SVID", self._fetch_x509_svid, pb.X509SVIDRequest, pb.X509SVIDResponse, True),
             ("x509", "FetchX509Bundles", self._fetch_x509_bundles, pb.X509BundlesRequest, pb.X509BundlesResponse, True),
@@ -130,23 +131,18 @@ class WorkloadAPIService(_Issuing):
             ("wit", "FetchWITBundles", self._fetch_wit_bundles, pb.WITBundlesRequest, pb.WITBundlesResponse, True),
         )
         return {
-            f"/SpiffeWorkloadAPI/{name}": Handler(
-                self._gate.guard(request, answer, security_header=True),
-                Cardinality.UNARY_STREAM if streams else Cardinality.UNARY_UNARY,
-                request,
-                response,
-            )
+            f"/SpiffeWorkloadAPI/{name}": self._gate.guard(request, response, answer, streams=streams)
             for profile, name, answer, request, response, streams in calls
             if profile in self._profiles
         }
 
     # ------------------------------------------------------------------------------------------------------- X.509
 
-    async def _fetch_x509_svid(self, stream: Stream[Any, Any], session: Session, _: pb.X509SVIDRequest) -> None:
+    async def _fetch_x509_svid(self, call: Call, session: Session, _: pb.X509SVIDRequest) -> None:
         def basis(grants: Sequence[Grant]) -> object:
             return grants, self._state.renewals, self._x509_bundle(), self._federated_x509(grants)
 
-        await keep_answering(stream, session, self._x509_svids, basis, self._worthless)
+        await keep_answering(call, session, self._x509_svids, basis, self._worthless)
 
     async def _x509_svids(self, caller: Caller, grants: Sequence[Grant]) -> Answer:
         authority, issued = self._state.authority, list[IssuedCertificate]()
@@ -191,7 +187,7 @@ class WorkloadAPIService(_Issuing):
         federated = self._state.federated_for(grants)
         return {domain: bundle for domain, bundle in federated.items() if domain.scheme == "spiffe"}
 
-    async def _fetch_x509_bundles(self, stream: Stream[Any, Any], session: Session, _: pb.X509BundlesRequest) -> None:
+    async def _fetch_x509_bundles(self, call: Call, session: Session, _: pb.X509BundlesRequest) -> None:
         def bundles(grants: Sequence[Grant]) -> dict[str, bytes]:
             own = {str(self._state.authority.spiffe_trust_domain): self._x509_bundle()}
             return {**self._federated_x509(grants), **own}
@@ -199,11 +195,11 @@ class WorkloadAPIService(_Issuing):
         async def answer(_: Caller, grants: Sequence[Grant]) -> Answer:
             return Answer(pb.X509BundlesResponse(bundles=bundles(grants)))
 
-        await keep_answering(stream, session, answer, bundles)
+        await keep_answering(call, session, answer, bundles)
 
     # --------------------------------------------------------------------------------------------------------- JWT
 
-    async def _fetch_jwt_svid(self, stream: Stream[Any, Any], session: Session, request: pb.JWTSVIDRequest) -> None:
+    async def _fetch_jwt_svid(self, call: Call, session: Session, request: pb.JWTSVIDRequest) -> None:
         authority, response, audience = self._state.authority, pb.JWTSVIDResponse(), list(request.audience)
         caller, grants = await session.grants()
         for grant, subject in _wanted(grants, request.spiffe_id, authority.spiffe_trust_domain):
@@ -214,9 +210,9 @@ class WorkloadAPIService(_Issuing):
                 functools.partial(authority.issue_jwt_svid, subject, audience, lifetime=grant.terms.jwt_svid_lifetime),
             )
             response.svids.add(spiffe_id=str(subject), svid=token.text, hint=grant.hint)
-        await session.send(stream, response)
+        await session.send(call, response)
 
-    async def _fetch_jwt_bundles(self, stream: Stream[Any, Any], session: Session, _: pb.JWTBundlesRequest) -> None:
+    async def _fetch_jwt_bundles(self, call: Call, session: Session, _: pb.JWTBundlesRequest) -> None:
         def bundles(grants: Sequence[Grant]) -> dict[str, bytes]:
             domain = self._state.authority.spiffe_trust_domain
             own = {str(domain): self._state.own_bundle(domain).to_json(JWT_SVID)}
@@ -226,9 +222,9 @@ class WorkloadAPIService(_Issuing):
         async def answer(_: Caller, grants: Sequence[Grant]) -> Answer:
             return Answer(pb.JWTBundlesResponse(bundles=bundles(grants)))
 
-        await keep_answering(stream, session, answer, bundles)
+        await keep_answering(call, session, answer, bundles)
 
-    async def _validate(self, stream: Stream[Any, Any], session: Session, request: pb.ValidateJWTSVIDRequest) -> None:
+    async def _validate(self, call: Call, session: Session, request: pb.ValidateJWTSVIDRequest) -> None:
         await session.caller()
         if not request.audience or not request.svid:  # §6.2.3, §4.5: mandatory
             raise Refused(Reason.AUDIENCE_MISSING if request.svid else Reason.TOKEN_MALFORMED, "a field is empty")
@@ -243,7 +239,7 @@ class WorkloadAPIService(_Issuing):
             raise _invalid_argument(refused) from None
         response = pb.ValidateJWTSVIDResponse(spiffe_id=str(svid.identity))
         response.claims.update(cast("dict[str, Any]", dict(svid.claims)))  # JSON, as it was parsed
-        await session.send(stream, response)
+        await session.send(call, response)
 
     async def _bundle_of(self, domain: TrustDomain, session: Session) -> TrustBundle:
         """The bundle that FetchJWTBundles gives this caller for a trust domain (§6.3).
@@ -258,17 +254,15 @@ class WorkloadAPIService(_Issuing):
 
     # --------------------------------------------------------------------------------------------------------- WIT
 
-    async def _fetch_wit_svid(self, stream: Stream[Any, Any], session: Session, request: pb.WITSVIDRequest) -> None:
+    async def _fetch_wit_svid(self, call: Call, session: Session, request: pb.WITSVIDRequest) -> None:
         def basis(grants: Sequence[Grant]) -> object:
             wanted = _wanted(grants, request.spiffe_id, self._state.authority.wit_trust_domain)
             return wanted, self._state.renewals
 
-        async def answer(caller: Caller, grants: Sequence[Grant]) -> Answer:
-            return await self._wit_svids(caller, grants, request.spiffe_id)
+        answer = functools.partial(self._wit_svids, requested=request.spiffe_id)
+        await keep_answering(call, session, answer, basis, self._worthless)
 
-        await keep_answering(stream, session, answer, basis, self._worthless)
-
-    async def _wit_svids(self, caller: Caller, grants: Sequence[Grant], requested: str) -> Answer:
+    async def _wit_svids(self, caller: Caller, grants: Sequence[Grant], *, requested: str) -> Answer:
         authority, response, issued = self._state.authority, pb.WITSVIDResponse(), list[IssuedToken]()
         for grant, subject in _wanted(grants, requested, authority.wit_trust_domain):
             key = await _new_key(grant)
@@ -287,9 +281,8 @@ class WorkloadAPIService(_Issuing):
                 number,
             )
             issued.append(token)
-            response.svids.add(
-                spiffe_id=str(subject), wit_svid=token.text, wit_svid_key=json.dumps(key.to_jwk()), hint=grant.hint
-            )
+            jwk = msgspec.json.encode(key.to_jwk()).decode("ascii")
+            response.svids.add(spiffe_id=str(subject), wit_svid=token.text, wit_svid_key=jwk, hint=grant.hint)
         return Answer(response, issued)
 
     def _worthless(self, issued: IssuedToken | IssuedCertificate) -> bool:
@@ -299,7 +292,7 @@ class WorkloadAPIService(_Issuing):
             return issued.kid in keys.distrusted
         return issued.kid in keys.distrusted or all(key.kid != issued.kid for key in keys.wit_keys)
 
-    async def _fetch_wit_bundles(self, stream: Stream[Any, Any], session: Session, _: pb.WITBundlesRequest) -> None:
+    async def _fetch_wit_bundles(self, call: Call, session: Session, _: pb.WITBundlesRequest) -> None:
         def bundles(grants: Sequence[Grant]) -> dict[str, str]:
             domain = self._state.authority.wit_trust_domain
             own = {str(domain): self._state.own_bundle(domain).to_json(WIT_SVID).decode("utf-8")}
@@ -314,22 +307,18 @@ class WorkloadAPIService(_Issuing):
         async def answer(_: Caller, grants: Sequence[Grant]) -> Answer:
             return Answer(pb.WITBundlesResponse(bundles=bundles(grants)))
 
-        await keep_answering(stream, session, answer, bundles)
+        await keep_answering(call, session, answer, bundles)
 
 
 class MiniSPIREService(_Issuing):
     """`MiniSPIREWorkloadAPI`: `MintWITSVID` as minispire answers it, without the security header."""
 
-    def __mapping__(self) -> dict[str, Handler]:
-        """The call by path, as grpclib asks for it."""
-        handler = self._gate.guard(pb.WITSVIDRequest, self._mint, security_header=False)
-        return {
-            "/MiniSPIREWorkloadAPI/MintWITSVID": Handler(
-                handler, Cardinality.UNARY_UNARY, pb.WITSVIDRequest, pb.WITSVIDResponse
-            )
-        }
+    def __mapping__(self) -> dict[str, Method]:
+        """The method by path."""
+        method = self._gate.guard(pb.WITSVIDRequest, pb.WITSVIDResponse, self._mint, security_header=False)
+        return {"/MiniSPIREWorkloadAPI/MintWITSVID": method}
 
-    async def _mint(self, stream: Stream[Any, Any], session: Session, request: pb.WITSVIDRequest) -> None:
+    async def _mint(self, call: Call, session: Session, request: pb.WITSVIDRequest) -> None:
         authority, response = self._state.authority, pb.WITSVIDResponse()
         caller, grants = await session.grants()
         for grant, subject in _wanted(grants, request.spiffe_id, authority.spiffe_trust_domain):
@@ -344,7 +333,7 @@ class MiniSPIREService(_Issuing):
             )
             encoded_key = base64.b64encode(key.to_pkcs8_der()).decode("ascii")
             response.svids.add(spiffe_id=str(subject), wit_svid=token.text, wit_svid_key=encoded_key, hint=grant.hint)
-        await session.send(stream, response)
+        await session.send(call, response)
 
 
 def _wanted(

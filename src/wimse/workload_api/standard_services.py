@@ -12,10 +12,10 @@ from typing import Any, Final
 
 from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto
 from google.protobuf.struct_pb2 import DESCRIPTOR as _STRUCT
-from grpclib.const import Cardinality, Handler, Status
+from grpclib.const import Status
 from grpclib.exceptions import GRPCError
-from grpclib.server import Stream
 
+from wimse.workload_api.call import Call, Method
 from wimse.workload_api.calls import CallGate, Session
 from wimse.workload_api.proto import minispire_pb2, workload_pb2
 from wimse.workload_api.standard_messages import HEALTH_FILE, REFLECTION_FILES, StandardFile
@@ -38,14 +38,12 @@ class HealthService:
         self._services = frozenset({"", *services})
         self._response = HEALTH_FILE.message("HealthCheckResponse")
 
-    def __mapping__(self) -> dict[str, Handler]:
-        """The calls by path, as grpclib asks for them."""
+    def __mapping__(self) -> dict[str, Method]:
+        """The methods by path."""
         request, response = HEALTH_FILE.message("HealthCheckRequest"), self._response
-        check = self._gate.guard(request, self._check, security_header=True)
-        watch = self._gate.guard(request, self._watch, security_header=True)
         return {
-            "/grpc.health.v1.Health/Check": Handler(check, Cardinality.UNARY_UNARY, request, response),
-            "/grpc.health.v1.Health/Watch": Handler(watch, Cardinality.UNARY_STREAM, request, response),
+            "/grpc.health.v1.Health/Check": self._gate.guard(request, response, self._check),
+            "/grpc.health.v1.Health/Watch": self._gate.guard(request, response, self._watch, streams=True),
         }
 
     def _status(self, service: str) -> int:
@@ -53,18 +51,18 @@ class HealthService:
             return _SERVICE_UNKNOWN
         return _SERVING if self._state.healthy else _NOT_SERVING
 
-    async def _check(self, stream: Stream[Any, Any], session: Session, request: Any) -> None:
+    async def _check(self, call: Call, session: Session, request: Any) -> None:
         status = self._status(request.service)
         if status == _SERVICE_UNKNOWN:
             raise GRPCError(Status.NOT_FOUND, "no such service")
-        await session.send(stream, self._response(status=status))
+        await session.send(call, self._response(status=status))
 
-    async def _watch(self, stream: Stream[Any, Any], session: Session, request: Any) -> None:
+    async def _watch(self, call: Call, session: Session, request: Any) -> None:
         sent = _UNKNOWN
         while True:
             seen, status = session.version, self._status(request.service)
             if status != sent:
-                await session.send(stream, self._response(status=status))
+                await session.send(call, self._response(status=status))
                 sent = status
             self._state.check_running()
             await session.wait(seen, session.recheck_seconds)
@@ -92,16 +90,15 @@ class ReflectionService:
         self._by_symbol = {symbol: self._by_name[file.name] for file in shown for symbol in _symbols(file)}
         self._messages = {symbol for file in shown for symbol in _message_names(file)}
 
-    def __mapping__(self) -> dict[str, Handler]:
-        """The call by path, as grpclib asks for it."""
+    def __mapping__(self) -> dict[str, Method]:
+        """The method by path."""
         request = self._file.message("ServerReflectionRequest")
-        handler = self._gate.guard_many(request, self._info)
-        path = f"/{self._file.descriptor.package}.ServerReflection/ServerReflectionInfo"
-        return {path: Handler(handler, Cardinality.STREAM_STREAM, request, self._response)}
+        method = self._gate.guard(request, self._response, self._info, streams=True, takes_many=True)
+        return {f"/{self._file.descriptor.package}.ServerReflection/ServerReflectionInfo": method}
 
-    async def _info(self, stream: Stream[Any, Any], session: Session, requests: AsyncIterator[Any]) -> None:
+    async def _info(self, call: Call, session: Session, requests: AsyncIterator[Any]) -> None:
         async for request in requests:
-            await session.send(stream, self._answer(request))
+            await session.send(call, self._answer(request))
 
     def _answer(self, request: Any) -> Any:
         response = self._response(valid_host=request.host, original_request=request)

@@ -13,13 +13,14 @@ All of it belongs to one event loop: call it from there (`loop.call_soon_threads
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from wimse.credentials import TrustBundle, TrustBundles, TrustDomain
 from wimse.errors import ConfigurationError, Reason, Unavailable
 from wimse.issuer import Authority, Grant, Registrations
-from wimse.workload_api.events import Event, Observer
+from wimse.workload_api.events import Event, Observer, Recorder
 
 __all__ = ["Broadcast", "ServedState"]
 
@@ -31,14 +32,25 @@ class Broadcast:
         """Begin at zero."""
         self.version = 0
         # A set: ten thousand streams wait, and some stop waiting all the time.
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._waiting: set[_Waiting] = set()
 
     def notify(self) -> None:
         """Wake all who wait."""
         self.version += 1
-        waiting, self._waiting = self._waiting, set()
+        waiting = tuple(self._waiting)
+        self._waiting.clear()
         for each in waiting:
-            _release(each)
+            each.end(True)  # noqa: FBT003 - as the loop calls it
+
+    def call(self, seen: int, seconds: float, done: Callable[[bool], None]) -> Callable[[], None]:
+        """Call `done` when the number is another than `seen`, or after `seconds`, with whether it is another.
+
+        Returns:
+            What stops it.
+        """
+        waiting = _Waiting(self._waiting, done)
+        waiting.begin(0 if self.version != seen else seconds, changed=self.version != seen)
+        return waiting.stop
 
     async def wait(self, seen: int, timeout: float) -> bool:  # noqa: ASYNC109 - it is one of two ends of waiting
         """Wait until the number is another than `seen`, or for `timeout` seconds.
@@ -47,21 +59,46 @@ class Broadcast:
             Whether it is another.
         """
         if self.version == seen:
-            loop = asyncio.get_running_loop()
-            released = loop.create_future()
-            self._waiting.add(released)
-            timer = loop.call_later(timeout, _release, released)
+            released = asyncio.get_running_loop().create_future()
+            stop = self.call(seen, timeout, functools.partial(_release, released))
             try:
                 await released
             finally:
-                timer.cancel()
-                self._waiting.discard(released)
+                stop()
         return self.version != seen
 
 
-def _release(waiting: asyncio.Future[None]) -> None:
+def _release(waiting: asyncio.Future[None], _: bool) -> None:  # noqa: FBT001 - as `call` tells it
     if not waiting.done():
         waiting.set_result(None)
+
+
+class _Waiting:
+    """One who waits."""
+
+    __slots__ = ("_among", "_done", "_timer")
+
+    def __init__(self, among: set[_Waiting], done: Callable[[bool], None]) -> None:
+        self._among = among
+        self._done: Callable[[bool], None] | None = done
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self, seconds: float, *, changed: bool) -> None:
+        self._timer = asyncio.get_running_loop().call_later(seconds, self.end, changed)
+        self._among.add(self)
+
+    def end(self, changed: bool) -> None:  # noqa: FBT001 - called by the loop
+        done = self._done
+        self.stop()
+        if done is not None:
+            done(changed)
+
+    def stop(self) -> None:
+        self._done = None
+        self._among.discard(self)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
 class ServedState:
@@ -90,6 +127,7 @@ class ServedState:
         self.no_streams = asyncio.Event()
         self.no_streams.set()
         self.issuer_fails = False
+        self.recorded = any(isinstance(each, Recorder) for each in observers)
         self._observers = tuple(observers)
         self.replace_federated(federated or TrustBundles())
 
@@ -148,6 +186,11 @@ class ServedState:
         except Unavailable:
             return False
         return True
+
+    @property
+    def observed(self) -> bool:
+        """Whether anybody is told of events."""
+        return bool(self._observers)
 
     def tell(self, event: Event) -> None:
         """Hand an event to every observer.

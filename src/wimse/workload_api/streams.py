@@ -11,12 +11,12 @@ import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 from google.protobuf.message import Message
-from grpclib.server import Stream
 
 from wimse.issuer import Caller, Grant, IssuedCertificate, IssuedToken
+from wimse.workload_api.call import Call
 from wimse.workload_api.calls import Session
 
 __all__ = ["Answer", "keep_answering"]
@@ -39,10 +39,17 @@ class Answer:
             message: complete.
             issued: the credentials in it; none for bundles.
         """
-        self.message = message
+        self._message: Message | None = message
         self.issued = tuple(issued)
         self.renew_at = _renewal(issued) if issued else None  # by the clock, in seconds since 1970
         self.renew_after = None if self.renew_at is None else time.monotonic() + self.renew_at - time.time()
+
+    def take_message(self) -> Message:
+        """The message, once: ten thousand of them that nobody needs any more would weigh something."""
+        message, self._message = self._message, None
+        if message is None:
+            raise ValueError("the message has been taken")
+        return message
 
     def due_in(self) -> float:
         """Seconds until it is to be renewed; by the wall clock too, which goes on while the machine is suspended."""
@@ -52,16 +59,16 @@ class Answer:
 
 
 async def keep_answering(
-    stream: Stream[Any, Any],
+    call: Call,
     session: Session,
     answer: Callable[[Caller, tuple[Grant, ...]], Awaitable[Answer]],
     basis: Callable[[tuple[Grant, ...]], object],
     worthless: Callable[[IssuedToken | IssuedCertificate], bool] = lambda _: False,
 ) -> None:
-    """Send messages until the call ends.
+    """Send a message, and others until the call ends; between them the call rests.
 
     Args:
-        stream: the call.
+        call: the call.
         session: of the call.
         answer: makes a message for a caller with these identities.
         basis: what a message depends on: it is made again when this is another value.
@@ -71,25 +78,57 @@ async def keep_answering(
         Refused: `no_identity`, within the recheck interval, when the caller is gone or no longer entitled.
         Unavailable: when the issuer is, or the server stops.
     """
-    caller, grants = await session.grants()
-    while True:
-        seen, sent_for = session.version, basis(grants)
-        current = await answer(caller, grants)
-        await session.send(stream, current.message)
-        while True:
-            due = await _wait(session, seen, current)
-            seen = session.version
-            caller, grants = await session.grants()
-            if due or basis(grants) != sent_for or any(map(worthless, current.issued)):
-                break
+    await _Answering(call, session, answer, basis, worthless).send(*await session.grants())
 
 
-async def _wait(session: Session, seen: int, current: Answer) -> bool:
-    """Wait for a change, for the recheck interval at most; give whether the renewal is due."""
-    if await session.wait(seen, max(0.0, min(session.recheck_seconds, current.due_in()))):
-        splay = min(session.max_splay_seconds, session.open_streams * _SPLAY_SECONDS_PER_STREAM)
-        await asyncio.sleep(_jitter.uniform(0, splay))
-    return current.due_in() <= 0
+class _Answering:
+    """What a call has been told, and what makes the next message; arguments as `keep_answering`."""
+
+    __slots__ = ("_answer", "_basis", "_call", "_current", "_seen", "_sent_for", "_session", "_worthless")
+
+    def __init__(
+        self,
+        call: Call,
+        session: Session,
+        answer: Callable[[Caller, tuple[Grant, ...]], Awaitable[Answer]],
+        basis: Callable[[tuple[Grant, ...]], object],
+        worthless: Callable[[IssuedToken | IssuedCertificate], bool],
+    ) -> None:
+        self._call, self._session = call, session
+        self._answer, self._basis, self._worthless = answer, basis, worthless
+
+    async def send(self, caller: Caller, grants: tuple[Grant, ...]) -> None:
+        """Send a message for these identities, and rest."""
+        self._seen, self._sent_for = self._session.version, self._basis(grants)
+        current = await self._answer(caller, grants)
+        await self._session.send(self._call, current.take_message())
+        self._current = current
+        self._rest()
+
+    def _rest(self) -> None:
+        """Wait for a change, for the recheck interval at most."""
+        seconds = max(0.0, min(self._session.recheck_seconds, self._current.due_in()))
+        self._call.rest(self._session.when_changed(self._seen, seconds, self._wake))
+
+    def _wake(self, changed: bool) -> None:  # noqa: FBT001 - as it is told
+        if not changed:
+            self._look()
+            return
+        splay = min(self._session.max_splay_seconds, self._session.open_streams * _SPLAY_SECONDS_PER_STREAM)
+        self._call.rest(asyncio.get_running_loop().call_later(_jitter.uniform(0, splay), self._look).cancel)
+
+    def _look(self) -> None:
+        self._call.resume(self._again)
+
+    async def _again(self) -> None:
+        """Look at the caller, and send another message if this one is not what it would be told now."""
+        due = self._current.due_in() <= 0
+        self._seen = self._session.version
+        caller, grants = await self._session.grants()
+        if due or self._basis(grants) != self._sent_for or any(map(self._worthless, self._current.issued)):
+            await self.send(caller, grants)
+        else:
+            self._rest()
 
 
 def _renewal(issued: Sequence[IssuedToken | IssuedCertificate]) -> float:

@@ -1,8 +1,9 @@
-"""What grpclib does not offer by itself: limits on connections and messages, and the connection behind a call.
+"""What grpclib does not offer by itself: limits on connections and messages, and calls that rest without a task.
 
-A few private names of grpclib 0.4 are used, only here: `Stream._stream` to read a message of bounded size and to write
-one at once, `Server._protocol_factory` to see connections come and go, and a connection's table of frames to count some
-of them. asyncio's `transport.get_protocol()` leads from a call to its connection.
+Of grpclib's server its sockets, its connections and their flow control are left; what a call is stands in
+`wimse.workload_api.call`. A few private names of grpclib 0.4 are used, only here: `Server._protocol_factory` to see
+connections come and go, `Connection._connection` for what h2 can say and do, and a connection's table of frames to
+count some of them.
 """
 
 from __future__ import annotations
@@ -12,35 +13,49 @@ import logging
 import time
 from asyncio import BaseTransport, Transport
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
-from typing import TYPE_CHECKING, Any, Final, cast
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any, Final, Protocol, cast
 
-from google.protobuf.message import DecodeError, Message
 from grpclib.config import Configuration
 from grpclib.const import Status
-from grpclib.encoding.base import CodecBase
-from grpclib.exceptions import GRPCError
-from grpclib.protocol import H2Protocol
-from grpclib.protocol import Stream as RawStream
-from grpclib.server import Server, Stream
-from h2.events import PingReceived, PriorityUpdated, RemoteSettingsChanged, StreamReset
+from grpclib.encoding.base import GRPC_CONTENT_TYPE, CodecBase
+from grpclib.encoding.proto import ProtoCodec
+from grpclib.protocol import EventsProcessor, H2Protocol
+from grpclib.protocol import Stream as FlowControlledStream
+from grpclib.server import Server
+from h2.connection import H2Connection
+from h2.events import (
+    DataReceived,
+    PingReceived,
+    PriorityUpdated,
+    RemoteSettingsChanged,
+    RequestReceived,
+    StreamEnded,
+    StreamReset,
+)
 
+from wimse.workload_api.call import Call, Method
 from wimse.workload_api.caller import ConnectedProcess
 from wimse.workload_api.settings import ServerSettings
 
-if TYPE_CHECKING:
-    from grpclib._typing import IServable
-
-__all__ = ["BoundedServer", "Bucket", "abort", "connected_process", "receive", "receive_many", "send_at_once"]
+__all__ = ["BoundedServer", "Bucket", "Calls", "Service"]
 
 log = logging.getLogger("wimse.workload_api")
 
-_MESSAGE_HEAD_BYTES: Final = 5  # gRPC over HTTP/2, Length-Prefixed-Message: one flag, four bytes of length
 _SMALLEST_WINDOW_BYTES: Final = 65_535  # RFC 9113 §6.9.2
 _CONNECTION_WINDOW_BYTES: Final = 1_048_576
-_ANSWER_HEAD: Final = ((":status", "200"), ("content-type", "application/grpc+proto"))
 # Frames that cost a caller nothing and us an answer or a task (CVE-2019-9512, CVE-2019-9515, CVE-2023-44487).
 _CONTROL_FRAMES: Final = (PingReceived, RemoteSettingsChanged, StreamReset, PriorityUpdated)
+
+
+_Headers = list[tuple[str, str]]
+
+
+class Service(Protocol):
+    """What is served."""
+
+    def __mapping__(self) -> Mapping[str, Method]:
+        """The methods by path."""
 
 
 class Bucket:
@@ -61,20 +76,166 @@ class Bucket:
         return True
 
 
+class Calls(EventsProcessor):
+    """The calls of one connection."""
+
+    def __init__(self, owner: _Connection, base: EventsProcessor, served: _Served) -> None:
+        """Begin without any; `base` is grpclib's, which this one replaces."""
+        super().__init__(base.handler, base.connection)
+        self.h2: H2Connection = base.connection._connection  # noqa: SLF001 - see the module's docstring
+        self.settings = served.settings
+        self.answer_head = served.answer_head
+        self._served = served
+        self._owner = owner
+        self._open: dict[int, Call] = {}
+        self._new: list[Call] = []
+
+    @property
+    def caller(self) -> ConnectedProcess | None:
+        """The process at the other end; None when the connection is gone."""
+        return self._owner.process
+
+    def __iter__(self) -> Iterator[Call]:
+        return iter(tuple(self._open.values()))
+
+    def process_request_received(self, event: RequestReceived) -> None:
+        """Admit a call, or say that it is none."""
+        number, headers = event.stream_id, cast("_Headers", event.headers)
+        head = dict(headers)
+        path = head.get(":path", "")
+        method = self._served.methods.get(path)
+        refusal = self._served.refusal(head)
+        if method is None or refusal is not None:
+            self.finish(number, refusal or _trailers("200", Status.UNIMPLEMENTED, "Method not found"))
+            return
+        call = self._open[number] = Call(self, number, path, method, headers)
+        call.admit()
+        self._new.append(call)
+
+    def process_data_received(self, event: DataReceived) -> None:
+        """Hand on a part of a message."""
+        call = self._open.get(event.stream_id)
+        size = event.flow_controlled_length or 0
+        if call is None:
+            self.acknowledge(event.stream_id, size)
+        else:
+            call.receive(event.data or b"", size)
+
+    def process_stream_ended(self, event: StreamEnded) -> None:
+        """Tell a call that its caller sends no more."""
+        call = self._open.get(event.stream_id)
+        if call is not None:
+            call.receive_end()
+
+    def process_stream_reset(self, event: StreamReset) -> None:
+        """End a call whose caller has given it up."""
+        call = self._open.get(event.stream_id)
+        if call is not None:
+            call.end()
+
+    def processed(self) -> None:
+        """Take that all which came at one time has been handed on."""
+        new, self._new = self._new, []
+        for call in new:
+            call.wait_for_request()
+
+    def close(self, reason: str = "Connection closed") -> None:
+        """End all calls, for the connection is gone."""
+        super().close(reason)
+        for call in self:
+            call.end()
+
+    # ------------------------------------------------------------------------------------------ for the calls
+
+    def abort(self) -> None:
+        """Close the connection at once."""
+        self._owner.abort()
+
+    def encode(self, message: Any, kind: Any) -> bytes:
+        """A message as gRPC sends it: one byte for "not compressed", four for the length."""
+        text = self._served.codec.encode(message, kind)
+        return b"\0" + len(text).to_bytes(4, "big") + text
+
+    def may_write(self, number: int) -> bool:
+        """Whether what is written now need not wait, and the call is still there for h2."""
+        connection = self.connection
+        return connection.write_ready.is_set() and not connection.is_closing() and number in self.h2.streams
+
+    def write(self) -> None:
+        """Write what h2 has to send."""
+        self.connection.flush()
+
+    def flow_controlled(self, number: int) -> FlowControlledStream:
+        """What sends messages in parts, as they are read."""
+        stream = self.streams.get(number)
+        if stream is None:
+            stream = self.streams[number] = self.connection.create_stream(stream_id=number)
+        return stream
+
+    def acknowledge(self, number: int, size: int) -> None:
+        """Let the caller send so many bytes more."""
+        if not self.connection.is_closing():
+            self.connection.ack(number, size)
+
+    def finish(self, number: int, trailers: _Headers) -> None:
+        """Send the last headers of a call, if it is still there, and take no more of its request."""
+        stream = self.h2.streams.get(number)
+        if self.connection.is_closing() or stream is None or stream.closed:
+            return
+        self.h2.send_headers(number, trailers, end_stream=True)
+        if not stream.closed:  # for the caller has not ended it
+            self.h2.reset_stream(number)
+        self.write()
+
+    def forget(self, number: int) -> None:
+        """Take a call from the list."""
+        self._open.pop(number, None)
+        self.streams.pop(number, None)
+
+
+class _Served:
+    """What all connections of a server have in common."""
+
+    def __init__(self, services: Collection[Service], settings: ServerSettings, codec: CodecBase) -> None:
+        kind = codec.__content_subtype__
+        self.methods = {path: method for service in services for path, method in service.__mapping__().items()}
+        self.settings = settings
+        self.codec = codec
+        self.answer_head = ((":status", "200"), ("content-type", f"{GRPC_CONTENT_TYPE}+{kind}"))
+        self._content_types = {f"{GRPC_CONTENT_TYPE}+{kind}", *([GRPC_CONTENT_TYPE] if kind == "proto" else [])}
+
+    def refusal(self, head: Mapping[str, str]) -> _Headers | None:
+        """What is answered to a request that is no call of gRPC; None for one that is."""
+        if head.get(":method") != "POST":
+            return [(":status", "405")]
+        if head.get("content-type") not in self._content_types:
+            return _trailers("415", Status.UNKNOWN, "Unacceptable content-type header")
+        if head.get("te") != "trailers":
+            return _trailers("400", Status.UNKNOWN, 'Required "te: trailers" header is missing')
+        return None
+
+
+def _trailers(status: str, grpc_status: Status, message: str) -> _Headers:
+    return [(":status", status), ("grpc-status", str(grpc_status.value)), ("grpc-message", message)]
+
+
 class _Connection(H2Protocol):
     """One connection, with the process at its other end."""
 
-    def __init__(self, base: H2Protocol, others: _Connections, settings: ServerSettings) -> None:
+    def __init__(self, base: H2Protocol, others: _Connections, served: _Served) -> None:
         super().__init__(base.handler, base.config, base.h2_config)
         self._others = others
-        self._max_buffer = settings.max_write_buffer_bytes
-        self._control_frames = Bucket(settings.max_control_frames_per_second)
+        self._served = served
+        self._max_buffer = served.settings.max_write_buffer_bytes
+        self._control_frames = Bucket(served.settings.max_control_frames_per_second)
         self._transport: Transport | None = None
         self.process: ConnectedProcess | None = None
+        self.calls: Calls
 
     def connection_made(self, transport: BaseTransport) -> None:
         super().connection_made(transport)
         self._transport = cast("Transport", transport)
+        self.processor = self.calls = Calls(self, self.processor, self._served)
         process = ConnectedProcess(transport.get_extra_info("socket"))
         if not self._others.admit(self, process.uid):
             process.close()
@@ -99,6 +260,7 @@ class _Connection(H2Protocol):
         if transport is None or transport.is_closing():
             return
         super().data_received(data)
+        self.calls.processed()
         # What h2 answers by itself (to a PING, to SETTINGS) is not held back by flow control.
         if transport.get_write_buffer_size() > self._max_buffer:
             self._punish("it does not read what it is answered")
@@ -159,143 +321,40 @@ class BoundedServer(Server):
     """grpclib's server with a limit on connections, which closes them all when it closes."""
 
     def __init__(
-        self, handlers: Collection[IServable], settings: ServerSettings, *, codec: CodecBase | None = None
+        self, services: Collection[Service], settings: ServerSettings, *, codec: CodecBase | None = None
     ) -> None:
-        """Serve `handlers`.
+        """Serve `services`.
 
         Args:
-            handlers: the services.
+            services: their methods.
             settings: the limits.
             codec: of the messages; protobuf by default.
         """
         window = max(_SMALLEST_WINDOW_BYTES, settings.max_request_bytes)
         super().__init__(
-            handlers,
-            codec=codec,
+            (),
             config=Configuration(
                 http2_stream_window_size=window,
                 http2_connection_window_size=max(_CONNECTION_WINDOW_BYTES, window),
             ),
         )
-        self._settings = settings
+        self._served = _Served(services, settings, codec or ProtoCodec())
+        self._answering: set[asyncio.Task[None]] = set()
         self.connections = _Connections(settings)
 
     def _protocol_factory(self) -> H2Protocol:
-        return _Connection(super()._protocol_factory(), self.connections, self._settings)
+        return _Connection(super()._protocol_factory(), self.connections, self._served)
 
     def close(self) -> None:
         """Stop listening and close every connection; their calls end."""
         super().close()
         # Since Python 3.12 a server waits for its connections to end, and nobody else ends them.
         for connection in self.connections:
+            self._answering.update(call.task for call in connection.calls if call.task is not None)
             connection.close()
 
-
-def connected_process(stream: Stream[Any, Any]) -> ConnectedProcess:
-    """The process behind a call.
-
-    Raises:
-        GRPCError: `UNAVAILABLE` when the connection is already gone.
-    """
-    protocol = _connection(stream)
-    if protocol is None or protocol.process is None:
-        raise GRPCError(Status.UNAVAILABLE, "connection closed")
-    return protocol.process
-
-
-def abort(stream: Stream[Any, Any]) -> None:
-    """Close the connection of a call at once, with all that it was to be sent."""
-    protocol = _connection(stream)
-    if protocol is not None:
-        protocol.abort()
-
-
-def _connection(stream: Stream[Any, Any]) -> _Connection | None:
-    protocol = stream.peer._transport.get_protocol()  # noqa: SLF001 - see the module's docstring
-    return protocol if isinstance(protocol, _Connection) else None
-
-
-async def receive(stream: Stream[Any, Any], kind: type[Message], settings: ServerSettings) -> Any:
-    """Read the request message of a call with one request.
-
-    Args:
-        stream: the call.
-        kind: the message's type.
-        settings: its size and the time that the caller has to send it.
-
-    Returns:
-        The message, of type `kind`.
-
-    Raises:
-        GRPCError: `RESOURCE_EXHAUSTED` above the size, before the message is read; `DEADLINE_EXCEEDED`;
-            `UNIMPLEMENTED` for a compressed message; `INVALID_ARGUMENT` when it is missing or malformed.
-    """
-    message = await _receive(stream, kind, settings)
-    if message is None:
-        raise GRPCError(Status.INVALID_ARGUMENT, "message_malformed")
-    return message
-
-
-async def receive_many(stream: Stream[Any, Any], kind: type[Message], settings: ServerSettings) -> AsyncIterator[Any]:
-    """Read the request messages of a call until its caller has sent the last one; as `receive`.
-
-    Raises:
-        GRPCError: also `RESOURCE_EXHAUSTED` after `max_requests_per_stream` of them.
-    """
-    for _ in range(settings.max_requests_per_stream):
-        message = await _receive(stream, kind, settings)
-        if message is None:
-            return
-        yield message
-    raise GRPCError(Status.RESOURCE_EXHAUSTED, "too many requests in one call")
-
-
-def send_at_once(stream: Stream[Any, Any], message: Message) -> bool:
-    """Send a message without waiting, with the head of the answer in the same write where it is the first.
-
-    Returns:
-        Whether it is sent. It is not where it would have to wait for its reader, or is longer than one frame.
-
-    Raises:
-        H2Error: when the call has ended.
-    """
-    raw = stream._stream  # noqa: SLF001 - see the module's docstring
-    h2, number, transport = raw._h2_connection, raw.id, raw._transport  # noqa: SLF001
-    if not raw.connection.write_ready.is_set() or transport.is_closing() or number not in h2.streams:
-        return False
-    text = message.SerializeToString()
-    data = b"\0" + len(text).to_bytes(_MESSAGE_HEAD_BYTES - 1, "big") + text
-    if len(data) > min(h2.local_flow_control_window(number), h2.max_outbound_frame_size):
-        return False
-    if not stream._send_initial_metadata_done:  # noqa: SLF001
-        h2.send_headers(number, _ANSWER_HEAD)
-        stream._send_initial_metadata_done = True  # noqa: SLF001
-    h2.send_data(number, data)
-    stream._send_message_done = True  # noqa: SLF001
-    transport.write(h2.data_to_send())
-    return True
-
-
-async def _receive(stream: Stream[Any, Any], kind: type[Message], settings: ServerSettings) -> Any:
-    raw = stream._stream  # noqa: SLF001 - see the module's docstring
-    try:
-        if raw.buffer._eof:  # noqa: SLF001 - all of it is here
-            return await _read(raw, kind, settings)
-        async with asyncio.timeout(settings.request_timeout.total_seconds()):
-            return await _read(raw, kind, settings)
-    except TimeoutError:
-        raise GRPCError(Status.DEADLINE_EXCEEDED, "the request message did not arrive in time") from None
-    except (DecodeError, AssertionError):  # grpclib asserts that a message is as long as it says
-        raise GRPCError(Status.INVALID_ARGUMENT, "message_malformed") from None
-
-
-async def _read(raw: RawStream, kind: type[Message], settings: ServerSettings) -> Any:
-    head = await raw.recv_data(_MESSAGE_HEAD_BYTES)
-    if not head:
-        return None
-    length = int.from_bytes(head[1:], "big")
-    if head[0]:
-        raise GRPCError(Status.UNIMPLEMENTED, "compressed messages are not supported")
-    if length > settings.max_request_bytes:
-        raise GRPCError(Status.RESOURCE_EXHAUSTED, "document_too_large")
-    return kind.FromString(await raw.recv_data(length))
+    async def wait_closed(self) -> None:
+        """Wait until all that was answering has ended."""
+        await super().wait_closed()
+        if self._answering:
+            await asyncio.wait(self._answering)

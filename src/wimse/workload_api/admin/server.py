@@ -14,15 +14,14 @@ import contextlib
 import logging
 import os
 import traceback
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
 import msgspec
-from grpclib.const import Cardinality, Handler, Status
-from grpclib.exceptions import GRPCError, StreamTerminatedError
-from grpclib.server import Stream
+from grpclib.const import Status
+from grpclib.exceptions import GRPCError
 from h2.exceptions import H2Error
 
 from wimse.credentials import TrustDomain
@@ -42,9 +41,10 @@ from wimse.workload_api.admin.documents import (
 )
 from wimse.workload_api.admin.settings import AdminSettings
 from wimse.workload_api.admin.wire import SERVICE, JSONCodec, StrictType, status_of
+from wimse.workload_api.call import Call, Method
 from wimse.workload_api.events import CallRefused, Observer
 from wimse.workload_api.sockets import bind_socket, remove_socket
-from wimse.workload_api.transport import BoundedServer, connected_process, receive
+from wimse.workload_api.transport import BoundedServer
 
 __all__ = ["AdminServer"]
 
@@ -116,8 +116,8 @@ class AdminServer:
         server.close()
         await server.wait_closed()
 
-    def __mapping__(self) -> dict[str, Handler]:
-        """The calls, for grpclib."""
+    def __mapping__(self) -> dict[str, Method]:
+        """The methods by path."""
         calls: dict[str, tuple[type[msgspec.Struct], type[msgspec.Struct], _Answer]] = {
             "Create": (CreateEntry, StoredEntry, self._create),
             "Update": (UpdateEntry, StoredEntry, self._update),
@@ -126,64 +126,49 @@ class AdminServer:
             "List": (ListEntries, EntryPage, self._list),
         }
         return {
-            f"/{SERVICE}/{name}": Handler(self._guarded(name, asked, answer), Cardinality.UNARY_UNARY, asked, given)
-            for name, (asked, given, answer) in calls.items()
+            f"/{SERVICE}/{name}": self._guarded(asked, given, answer) for name, (asked, given, answer) in calls.items()
         }
 
-    def _guarded(
-        self, name: str, kind: type[msgspec.Struct], answer: _Answer
-    ) -> Callable[[Stream[Any, Any]], Awaitable[None]]:
-        strict: Any = StrictType(kind)
+    def _guarded(self, asked: type[msgspec.Struct], given: type[msgspec.Struct], answer: _Answer) -> Method:
+        async def answered(call: Call, request: Any) -> None:
+            await call.send(await answer(_operator(call), request))
 
-        async def handler(stream: Stream[Any, Any]) -> None:
-            with self._translated(name, stream):
-                who = _operator(stream)
-                with self._counted():
-                    await stream.send_message(await answer(who, await receive(stream, strict, self._transport)))
+        return Method(admit=self._admit, answer=answered, failure=self._failure, request=StrictType(asked), reply=given)
 
-        return handler
-
-    @contextlib.contextmanager
-    def _counted(self) -> Iterator[None]:
+    def _admit(self, call: Call) -> Callable[[], None]:
+        _operator(call)
         if self._calls >= self._settings.max_calls:
             raise GRPCError(Status.RESOURCE_EXHAUSTED, "too many calls at one time")
         self._calls += 1
-        try:
-            yield
-        finally:
-            self._calls -= 1
+        return self._leave
 
-    @contextlib.contextmanager
-    def _translated(self, name: str, stream: Stream[Any, Any]) -> Iterator[None]:
-        try:
-            yield
-        except GRPCError as error:
-            self._tell(name, stream, error.status, None, error.message or "")
-            raise
-        except StreamTerminatedError:
-            raise
-        except WimseError as error:
+    def _leave(self) -> None:
+        self._calls -= 1
+
+    def _failure(self, call: Call, error: Exception) -> GRPCError:
+        name = call.path.rpartition("/")[2]
+        if isinstance(error, GRPCError):
+            self._tell(name, call, error.status, None, error.message or "")
+            return error
+        if isinstance(error, WimseError):
             status, message = status_of(error)
-            self._tell(name, stream, status, error.reason, error.detail)
-            raise GRPCError(status, message) from None
-        except (H2Error, ConnectionError):
-            raise GRPCError(Status.UNAVAILABLE, "connection closed") from None
-        except Exception as error:  # noqa: BLE001 - the last line, as in `CallGate`
-            place = traceback.extract_tb(error.__traceback__)[-1]
-            log.error("%s failed: %s at %s:%s", name, type(error).__name__, place.name, place.lineno)  # noqa: TRY400
-            self._tell(name, stream, Status.INTERNAL, None, "internal error")
-            raise GRPCError(Status.INTERNAL, "internal error") from None
+            self._tell(name, call, status, error.reason, error.detail)
+            return GRPCError(status, message)
+        if isinstance(error, H2Error | ConnectionError):
+            return GRPCError(Status.UNAVAILABLE, "connection closed")
+        place = traceback.extract_tb(error.__traceback__)[-1]  # as in `CallGate`
+        log.error("%s failed: %s at %s:%s", name, type(error).__name__, place.name, place.lineno)
+        self._tell(name, call, Status.INTERNAL, None, "internal error")
+        return GRPCError(Status.INTERNAL, "internal error")
 
-    def _tell(self, name: str, stream: Stream[Any, Any], status: Status, reason: Reason | None, detail: str) -> None:
+    def _tell(self, name: str, call: Call, status: Status, reason: Reason | None, detail: str) -> None:
         try:
-            process = connected_process(stream)
+            process = call.process
             pid, uid = process.pid, process.uid
         except GRPCError:
             pid, uid = 0, None
         log.info("%s of process %d is refused: %s", name, pid, detail)
-        event = CallRefused(
-            method=f"/{SERVICE}/{name}", status=status.name, reason=reason, detail=detail, pid=pid, uid=uid
-        )
+        event = CallRefused(method=call.path, status=status.name, reason=reason, detail=detail, pid=pid, uid=uid)
         for observer in self._observers:
             with contextlib.suppress(WimseError):
                 observer(event)
@@ -223,13 +208,13 @@ class AdminServer:
         )
 
 
-def _operator(stream: Stream[Any, Any]) -> Who:
+def _operator(call: Call) -> Who:
     """Who calls, as the kernel said when it connected.
 
     Raises:
         Refused: `identity_not_allowed` for everybody but root and the user of this process.
     """
-    process = connected_process(stream)
+    process = call.process
     if process.uid is None or process.uid not in (0, os.geteuid()):
         raise Refused(Reason.IDENTITY_NOT_ALLOWED, "only root and the server's own user may manage entries")
     return Who(process.pid, process.uid, "admin")
