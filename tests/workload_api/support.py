@@ -72,7 +72,7 @@ async def grpcio(address: str, path: str, request: Message, kind: type[Message],
     return (await asyncio.to_thread(_call, address, path, request, kind, metadata))[0]
 
 
-async def eventually(condition: Any, seconds: float = 5.0) -> None:
+async def eventually(condition: Any, seconds: float = 20.0) -> None:
     """Wait until `condition()` is true."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -392,6 +392,13 @@ def test_everything_that_is_wrong_is_said(tmp_path: Path) -> None:
     assert check_config(tmp_path / "c.toml") == ()
 
 
+def test_entries_are_not_judged_by_a_trust_domain_that_is_none(tmp_path: Path) -> None:
+    """One thing is wrong, and is said once."""
+    (tmp_path / "c.toml").write_text(f"trust_domain = 'A'\n{GOOD}[bundle_endpoint]\n")
+    (problem,) = check_config(tmp_path / "c.toml")
+    assert (problem.line, problem.detail.startswith("trust_domain: ")) == (1, True)
+
+
 def test_configuration_that_everybody_may_write_to_is_refused(tmp_path: Path) -> None:
     """It says who gets which identity."""
     (tmp_path / "c.toml").write_text("trust_domain = 'a.org'\n")
