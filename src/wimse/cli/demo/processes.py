@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
+import signal
 import sys
 from collections import deque
 from pathlib import Path
@@ -104,14 +106,12 @@ class Child:
         """End the process: its stdin, then SIGTERM, then SIGKILL."""
         if self._process.stdin is not None:
             self._process.stdin.close()
-        for end, seconds in (
-            (None, 0.5),
-            (self._process.terminate, _GRACE_SECONDS),
-            (self._process.kill, _GRACE_SECONDS),
-        ):
-            if end is not None:
+        for end, seconds in ((None, 0.5), (signal.SIGTERM, _GRACE_SECONDS), (signal.SIGKILL, _GRACE_SECONDS)):
+            # Not `send_signal`: it looks whether the process has ended, and what it then finds, asyncio's own watcher
+            # misses, and says so on stderr.
+            if end is not None and self._process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
-                    end()
+                    os.kill(self.pid, end)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._process.wait(), seconds)
                 break
