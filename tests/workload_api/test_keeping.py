@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -29,6 +30,8 @@ from wimse.workload_api import (
     check_config,
     serve,
 )
+from wimse.workload_api.audit import AuditLog
+from wimse.workload_api.events import Observer
 from wimse.workload_api.keeping import ServedEntries
 
 ME = f"unix:uid:{os.geteuid()}"
@@ -68,12 +71,17 @@ class Kept:
 
 @contextlib.asynccontextmanager
 async def kept(
-    path: Path, keeper: Kept, *own: Registration, settings: ServerSettings = PUSHED, max_staleness: float = 0.1
+    path: Path,
+    keeper: Kept,
+    *own: Registration,
+    settings: ServerSettings = PUSHED,
+    max_staleness: float = 0.1,
+    observers: Sequence[Observer] = (),
 ) -> AsyncIterator[tuple[WorkloadAPIClient, IdentityServer, IssuerKeeping]]:
     entries = ServedEntries(own, default_identities=False, now=int(time.time()))
     entries.take_stored(keeper.entries, now=int(time.time()))
     issuer = Authority(authority().wit_trust_domain, keeper.keys)
-    server = IdentityServer(issuer, entries.registrations(), settings)
+    server = IdentityServer(issuer, entries.registrations(), settings, observers=observers)
     keeping = IssuerKeeping(keeper, server.state, entries, max_staleness=max_staleness)
     async with keeping.running(), server.listening(path), WorkloadAPIClient(f"unix://{path}") as client:
         yield client, server, keeping
@@ -109,6 +117,34 @@ async def test_what_a_tainted_key_signed_is_renewed_at_once_and_what_a_rotated_o
             kid = UnverifiedWIT.parse(svid.wit_svid).jws.header["kid"]
             assert kid == server.state.authority.keys.active[KeyUse.WIT].key.kid
             assert svid.wit_svid != first.svids[0].wit_svid
+
+
+async def test_change_of_keys_is_recorded_once_and_made_where_it_cannot_be(path: Path, tmp_path: Path) -> None:
+    """IS-28: kids, and nothing of the keys."""
+    file, keeper = tmp_path / "audit.log", Kept()
+    audit = AuditLog(file, required=True)
+    async with kept(path, keeper, observers=[audit]) as (_, server, keeping):
+        old = {use.value: str(each.key.kid) for use, each in keeper.keys.active.items()}
+        keeper.succeed(distrusted=True)
+        for _ in range(2):
+            await keeping.refresh()
+        (line,) = map(json.loads, file.read_text().splitlines())
+        new = {use.value: str(each.key.kid) for use, each in keeper.keys.active.items()}
+        tokens = {kids[use] for kids in (old, new) for use in ("wit", "jwt")}
+        assert line.pop("time") > 0
+        assert line == {
+            "event": "keys_changed",
+            "sequence": 2,
+            "active": new,
+            "published": sorted(tokens),
+            "distrusted": sorted(old.values()),
+        }
+        os.dup2(os.open("/dev/full", os.O_WRONLY), audit._descriptor)
+        keeper.succeed(distrusted=False)
+        await keeping.refresh()
+        assert server.state.authority.keys is keeper.keys
+        assert audit.failures == 1
+    audit.close()
 
 
 async def test_store_that_is_away_too_long_stops_issuing_and_readiness(path: Path) -> None:

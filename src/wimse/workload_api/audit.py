@@ -1,4 +1,4 @@
-"""The audit log: one line of JSON for each issue, each refusal and each change of an entry.
+"""The audit log: one line of JSON for each issue, each refusal, each change of an entry and each of the keys.
 
 Rules:
 
@@ -11,6 +11,7 @@ Rules:
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import os
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from wimse.errors import ConfigurationError, Reason, Unavailable
-from wimse.workload_api.events import EntryChanged, EntryChangeFailed, Event, Issued, Recorder
+from wimse.workload_api.events import EntryChanged, EntryChangeFailed, Event, Issued, KeysChanged, Recorder
 
 __all__ = ["AuditLog"]
 
@@ -100,10 +101,13 @@ class AuditLog(Recorder):
 
 
 def _document(event: Event, now: float) -> dict[str, Any]:
+    return {"time": round(now, 3), **_members(event)}
+
+
+def _members(event: Event) -> dict[str, Any]:
     if isinstance(event, Issued):
         caller = event.caller
         return {
-            "time": round(now, 3),
             "event": "issued",
             "credential": event.credential,
             "subject": event.subject,
@@ -115,10 +119,11 @@ def _document(event: Event, now: float) -> dict[str, Any]:
             "gid": caller.gid,
             "executable": caller.executable,
         }
+    if isinstance(event, KeysChanged):
+        return {"event": "keys_changed", **dataclasses.asdict(event)}
     if isinstance(event, EntryChanged | EntryChangeFailed):
         change = event if isinstance(event, EntryChanged) else event.change
         return {
-            "time": round(now, 3),
             **(
                 {"event": f"entry_{change.action}"}
                 if change is event
@@ -133,7 +138,6 @@ def _document(event: Event, now: float) -> dict[str, Any]:
             "uid": change.uid,
         }
     return {
-        "time": round(now, 3),
         "event": "refused",
         "method": event.method,
         "status": event.status,

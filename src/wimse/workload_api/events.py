@@ -6,13 +6,13 @@ An event holds names, times and reasons; never a token, a key or anything else t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from wimse.errors import Reason
-from wimse.issuer import Caller
+from wimse.issuer import Caller, SigningKeys
 
-__all__ = ["CallRefused", "EntryChangeFailed", "EntryChanged", "Event", "Issued", "Observer", "Recorder"]
+__all__ = ["CallRefused", "EntryChangeFailed", "EntryChanged", "Event", "Issued", "KeysChanged", "Observer", "Recorder"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +93,35 @@ class EntryChangeFailed:
     change: EntryChanged
 
 
-Event = Issued | CallRefused | EntryChanged | EntryChangeFailed
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeysChanged:
+    """This server signs with other keys from now on, publishes others, or distrusts others.
+
+    Attributes:
+        sequence: of the bundle, or None.
+        active: the kid that signs, by what it signs: ``wit``, ``jwt``, ``x509``.
+        published: the kids of the keys for tokens that are in the bundle.
+        distrusted: the kids of those that are tainted or revoked.
+    """
+
+    sequence: int | None
+    active: Mapping[str, str]
+    published: tuple[str, ...]
+    distrusted: tuple[str, ...]
+
+    @classmethod
+    def to(cls, keys: SigningKeys) -> KeysChanged:
+        """The change to these keys."""
+        published = {str(each.kid) for each in (*keys.wit_keys, *keys.jwt_keys)}
+        return cls(
+            sequence=keys.sequence,
+            active={use.value: str(each.key.kid) for use, each in sorted(keys.active.items())},
+            published=tuple(sorted(published)),
+            distrusted=tuple(sorted(keys.distrusted)),
+        )
+
+
+Event = Issued | CallRefused | EntryChanged | EntryChangeFailed | KeysChanged
 Observer = Callable[[Event], None]
 
 

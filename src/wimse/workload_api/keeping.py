@@ -22,6 +22,7 @@ from typing import Final, Protocol
 
 from wimse.errors import Unavailable, WimseError
 from wimse.issuer import Registration, Registrations, SigningKeys
+from wimse.workload_api.events import KeysChanged
 from wimse.workload_api.state import ServedState
 
 __all__ = ["IssuerKeeping", "KeptIssuer", "ServedEntries"]
@@ -218,6 +219,10 @@ class IssuerKeeping:
         with contextlib.suppress(Unavailable):
             authority.check(now=int(time.time()))
             self._state.issuer_fails = False
+        change = KeysChanged.to(keys)
+        if change != KeysChanged.to(before):
+            with contextlib.suppress(WimseError):  # a key goes also where that cannot be recorded
+                self._state.tell(change)
         # A stream finds out itself whether what it sent was signed by a key that is not to be trusted any more.
         if (before.sequence, before.distrusted) != (keys.sequence, keys.distrusted):
             log.info("the bundle of %s has changed: sequence %s", authority.name, keys.sequence)

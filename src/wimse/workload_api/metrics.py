@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from wimse.errors import ConfigurationError
-from wimse.workload_api.events import EntryChanged, EntryChangeFailed, Event, Issued
+from wimse.workload_api.events import EntryChanged, EntryChangeFailed, Event, Issued, KeysChanged
 
 if TYPE_CHECKING:
     from wimse.workload_api.audit import AuditLog
@@ -41,6 +41,7 @@ class Metrics:
         self._entries = prometheus.Counter(
             "wimse_entry_changes", "Changes of entries.", ["action", "source"], **registry
         )
+        self._keys = prometheus.Counter("wimse_key_changes", "Changes of signing keys.", **registry)
         self._last = prometheus.Gauge("wimse_last_issue_timestamp_seconds", "When something was issued.", **registry)
         self._streams = prometheus.Gauge("wimse_open_streams", "Calls at this time.", **registry)
         self._healthy = prometheus.Gauge("wimse_healthy", "1 while the issuer issues.", **registry)
@@ -53,6 +54,8 @@ class Metrics:
             self._last.set(time.time())
         elif isinstance(event, EntryChanged):
             self._entries.labels(event.action, event.source).inc()
+        elif isinstance(event, KeysChanged):
+            self._keys.inc()
         elif isinstance(event, EntryChangeFailed):
             self._entries.labels("failed", event.change.source).inc()
         else:
