@@ -117,6 +117,7 @@ async def test_what_a_tainted_key_signed_is_renewed_at_once_and_what_a_rotated_o
             kid = UnverifiedWIT.parse(svid.wit_svid).jws.header["kid"]
             assert kid == server.state.authority.keys.active[KeyUse.WIT].key.kid
             assert svid.wit_svid != first.svids[0].wit_svid
+        renewing.cancel()
 
 
 async def test_change_of_keys_is_recorded_once_and_made_where_it_cannot_be(path: Path, tmp_path: Path) -> None:
