@@ -7,7 +7,7 @@ from inspect import isawaitable
 from typing import Any, Final, NamedTuple
 
 from wimse.authentication.replay import ClaimNonce, ReplayStore, check_since, failed
-from wimse.credentials import TrustBundle, TrustDomain, WorkloadSource
+from wimse.credentials import TrustBundle, TrustBundles, TrustDomain, WorkloadSource
 from wimse.errors import ConfigurationError, Reason, Unavailable, WimseError
 
 __all__ = ["BundleLookup", "ClaimNonce", "NeedBundle", "ReplayStore"]
@@ -42,13 +42,13 @@ def bundle_lookup(bundles: Mapping[TrustDomain, TrustBundle] | WorkloadSource | 
     if isinstance(bundles, Mapping):
         if not bundles:
             raise ConfigurationError("no trust bundle is configured")
-        return bundles.get
+        return bundles.find if isinstance(bundles, TrustBundles) else bundles.get
     if callable(bundles):
         return bundles
     source = bundles
 
     def newest(trust_domain: TrustDomain) -> TrustBundle | None:
-        return source.snapshot().bundles.get(trust_domain)
+        return source.snapshot().bundles.find(trust_domain)
 
     return newest
 

@@ -103,9 +103,9 @@ class Authenticator:
         """
         needed: dict[str, object] = {"bundles": bundles, "audience": audience, "replay": replay, "policy": policy}
         require(needed, "an Authenticator")
-        self._lookup = bundle_lookup(bundles)
+        lookup = bundle_lookup(bundles)
+        self._answer, self._answer_async = answer_with(lookup, replay), answer_with_async(lookup, replay)
         self._audience = audience_rule(audience)
-        self._replay = replay
         self._replay_key = replay_key
         self._policy = policy
         self._settings = settings or SignatureSettings()
@@ -137,11 +137,11 @@ class Authenticator:
             Refused: with the reason of the first step that fails.
             Unavailable: when a bundle or the replay store cannot be had: the answer is neither yes nor no.
         """
-        return run(self.flow(request, content, now=now), answer_with(self._lookup, self._replay))
+        return run(self.flow(request, content, now=now), self._answer)
 
     async def authenticate_async(self, request: Request, content: bytes, *, now: int) -> AuthenticatedWorkload:
         """Say who sent the request, awaiting what has to be awaited; as `authenticate`."""
-        return await run_async(self.flow(request, content, now=now), answer_with_async(self._lookup, self._replay))
+        return await run_async(self.flow(request, content, now=now), self._answer_async)
 
     def flow(self, request: Request, content: bytes, *, now: int) -> Flow[AuthenticatedWorkload]:
         """The steps, as a generator that yields `NeedBundle` and `ClaimNonce`; arguments as `authenticate`."""

@@ -130,8 +130,9 @@ class Requirements:
         found: list[Violation] = []
         covered, given = metadata.components, metadata.parameters
         missing, optional = covered.missing(self.components), covered.missing(self.components_if_present)
-        if optional:
-            missing = (*missing, *(each for each in optional if _is_present(each, message, request)))
+        for each in optional:
+            if _is_present(each, message, request):
+                missing = (*missing, each)
         if self.cover_content and content and not covered.has(CONTENT_DIGEST_COMPONENT):
             missing = (*missing, CONTENT_DIGEST_COMPONENT)
         for identifier in missing:
