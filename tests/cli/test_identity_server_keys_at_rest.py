@@ -318,6 +318,12 @@ def rubbish() -> tuple[str, PrivateKey, str]:
     return "rubbish", upstream.key, pem(root)
 
 
+def too_many_roots() -> tuple[str, PrivateKey, str]:
+    """The last of them would be left out, and nobody would know."""
+    root, upstream = authorities()
+    return pem(upstream), upstream.key, pem(*[root] * 150)
+
+
 @pytest.mark.parametrize(
     ("above", "sentence"),
     [
@@ -329,6 +335,7 @@ def rubbish() -> tuple[str, PrivateKey, str]:
         (other_key, "the upstream authority's key is not that of its first certificate"),
         (other_root, "does not lead to one of its roots"),
         (rubbish, "chain is no PEM file of certificates"),
+        (too_many_roots, "roots.pem is larger than 65536 bytes"),
     ],
     ids=lambda each: getattr(each, "__name__", ""),
 )

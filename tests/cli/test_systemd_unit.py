@@ -30,7 +30,7 @@ def service() -> dict[str, list[str]]:
 
 def test_unit_is_a_file_of_systemd() -> None:
     parser = RawConfigParser(strict=False)
-    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.optionxform = str  # type: ignore[assignment,method-assign]  # names keep their case
     parser.read(UNIT)
     assert parser.sections() == ["Unit", "Service", "Install"]
 

@@ -130,7 +130,10 @@ async def test_what_fails_unexpectedly_is_closed() -> None:
         exchange = await called_with("Bearer x", bearer=entrance)
         assert_refused(exchange, 503, reason_class)
     for wrong in (None, True, "spiffe://example.org/legacy"):
-        careless: Any = lambda _, wrong=wrong: wrong  # noqa: E731
+
+        def careless(_: str, wrong: Any = wrong) -> Any:
+            return wrong
+
         entrance = BearerEntrance(policy=BearerPolicy(bearer_callers=any_trusted), verify=careless)
         exchange = await called_with("Bearer x", bearer=entrance)
         assert not exchange.called
@@ -145,11 +148,11 @@ async def test_the_content_is_bounded_all_the_same() -> None:
 def test_what_is_no_entrance_is_not_configured() -> None:
     for wrong in (BearerPolicy(), any_trusted, True):
         with pytest.raises(ConfigurationError):
-            WimseMiddleware(Recorder(), authenticator=authenticator(), source=SERVER, bearer=wrong)  # type: ignore[arg-type]
+            WimseMiddleware(Recorder(), authenticator=authenticator(), source=SERVER, bearer=wrong)  # type: ignore[arg-type]  # on purpose
     with pytest.raises(ConfigurationError):
-        BearerEntrance(policy=any_trusted, verify=BEARER.verify)  # type: ignore[arg-type]
+        BearerEntrance(policy=any_trusted, verify=BEARER.verify)  # type: ignore[arg-type]  # on purpose
     with pytest.raises(ConfigurationError):
-        BearerEntrance(policy=BearerPolicy(), verify=None)  # type: ignore[arg-type]
+        BearerEntrance(policy=BearerPolicy(), verify=None)  # type: ignore[arg-type]  # on purpose
 
 
 # ------------------------------------------------------------------------------------------------ Accept-Signature

@@ -19,8 +19,6 @@ __all__ = ["entry"]
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
-_LIFETIMES = ("wit", "jwt_svid", "x509_svid")
-
 
 @click.group()
 def entry() -> None:
@@ -81,7 +79,7 @@ def create(path: str, entry_id: str | None, admin_socket: str, as_json: bool, **
     from wimse.workload_api.admin import EntrySpec
 
     spec = EntrySpec(entry_id=entry_id or f"e-{secrets.token_hex(8)}", path=path, **_given(given))
-    _show([_client(admin_socket).create(spec)], as_json=as_json)
+    _show(_client(admin_socket).create(spec), as_json=as_json)
 
 
 @entry.command(name="list")
@@ -117,7 +115,7 @@ def show(entry_id: str, admin_socket: str, as_json: bool) -> None:
     Example:
       wimse identity-server entry show payments
     """
-    _show([_client(admin_socket).show(entry_id)], as_json=as_json)
+    _show(_client(admin_socket).show(entry_id), as_json=as_json)
 
 
 @entry.command()
@@ -146,7 +144,7 @@ def update(
     client = _client(admin_socket)
     stored = client.show(entry_id)
     spec = msgspec.structs.replace(stored.spec, **changes)
-    _show([client.update(spec, revision=stored.revision if revision is None else revision)], as_json=as_json)
+    _show(client.update(spec, revision=stored.revision if revision is None else revision), as_json=as_json)
 
 
 @entry.command()
@@ -217,8 +215,8 @@ def _client(admin_socket: str) -> BlockingAdminClient:
 
 def _given(given: dict[str, Any]) -> dict[str, Any]:
     """The options that were given, by the names of `EntrySpec`."""
-    names = {f"{each}_lifetime": f"{each}_lifetime_seconds" for each in _LIFETIMES}
-    return {names.get(name, name): value for name, value in given.items() if value not in (None, ())}
+    said = {name: value for name, value in given.items() if value not in (None, ())}
+    return {f"{name}_seconds" if name.endswith("_lifetime") else name: value for name, value in said.items()}
 
 
 def _document(stored: StoredEntry) -> dict[str, Any]:
@@ -228,17 +226,16 @@ def _document(stored: StoredEntry) -> dict[str, Any]:
     return document
 
 
-def _show(entries: list[StoredEntry], *, as_json: bool) -> None:
-    for each in entries:
-        document = _document(each)
-        if as_json:
-            output.print_json(document)
-            continue
-        rows = {name: value for name, value in document.items() if value not in (None, "", [], ())}
-        for name in ("selectors", "dns_names", "federates_with"):
-            if name in rows:
-                rows[name] = " ".join(rows[name])
-        output.print_table(rows, indent="")
+def _show(stored: StoredEntry, *, as_json: bool) -> None:
+    document = _document(stored)
+    if as_json:
+        output.print_json(document)
+        return
+    rows = {name: value for name, value in document.items() if value not in (None, "", [], ())}
+    for name in ("selectors", "dns_names", "federates_with"):
+        if name in rows:
+            rows[name] = " ".join(rows[name])
+    output.print_table(rows, indent="")
 
 
 def _show_difference(found: Difference, failures: tuple[Failure, ...], *, as_json: bool, done: bool) -> None:

@@ -18,11 +18,10 @@ if TYPE_CHECKING:
     from wimse.sources import TrustBundleKeeper
     from wimse.sources.bundle_source import BundleSource
     from wimse.workload_api import Beside, RunningServer, ServerConfig
-    from wimse.workload_api.config_federation import FederationConfig
+    from wimse.workload_api.config_federation import BundleEndpointConfig, FederationConfig
 
 __all__ = ["OwnIdentity", "federation_services"]
 
-_MAX_BUNDLE_BYTES: Final = 1_048_576
 _LOOK_SECONDS: Final = 1.0
 _FIRST_WAIT: Final = timedelta(seconds=1)  # the socket is served already, and others' bundles come when they come
 
@@ -37,8 +36,9 @@ def federation_services(config: ServerConfig) -> list[Beside]:
     if config.federation:
         sources = [_source(name, each) for name, each in config.federation.items()]
         services.append(lambda running: _fetching(running, sources))
-    if config.bundle_endpoint is not None:
-        services.append(lambda running: _publishing(running, config))
+    endpoint = config.bundle_endpoint
+    if endpoint is not None:
+        services.append(lambda running: _publishing(running, endpoint))
     return services
 
 
@@ -63,12 +63,11 @@ async def _follow(running: RunningServer, keeper: TrustBundleKeeper) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _publishing(running: RunningServer, config: ServerConfig) -> AsyncIterator[None]:
+async def _publishing(running: RunningServer, section: BundleEndpointConfig) -> AsyncIterator[None]:
     from wimse.servers.bundle_endpoint import BundleEndpoint
     from wimse.servers.bundle_serving import BundleServerSettings, serve_bundle_with_files, serve_bundle_with_svid
 
-    section, authority = config.bundle_endpoint, running.state.authority
-    assert section is not None  # noqa: S101 - see federation_services
+    authority = running.state.authority
 
     def bundle() -> TrustBundle:
         return authority.bundles()[authority.spiffe_trust_domain]
@@ -134,10 +133,11 @@ def _source(name: str, section: FederationConfig) -> BundleSource:
 
 def _bootstrap(path: str, domain: TrustDomain) -> TrustBundle:
     from wimse.credentials import TrustBundle
+    from wimse.credentials.bundle import MAX_BUNDLE_BYTES
 
     try:
         with Path(path).open("rb") as file:
-            return TrustBundle.parse(domain, file.read(_MAX_BUNDLE_BYTES))
+            return TrustBundle.parse(domain, file.read(MAX_BUNDLE_BYTES + 1))  # which refuses what is longer
     except OSError as error:
         raise ConfigurationError(f"the bootstrap bundle {path}: {error.strerror}") from None
     except WimseError as error:

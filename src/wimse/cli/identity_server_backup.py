@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from wimse.cli import inputs, output
+from wimse.cli import output
+from wimse.cli.issuer_store import config_option, configured, configured_sealer, opened_store, sqlite_path
 from wimse.cli.options import json_option
 
 if TYPE_CHECKING:
@@ -24,12 +25,11 @@ _DUMP: Final = (
     "this store is a PostgreSQL database: back it up with pg_dump --format=custom; restore it with pg_restore into an "
     "empty database, while no server runs, and then run wimse identity-server adopt"
 )
-_config_option = click.option("--config", "config_path", metavar="F", required=True, help="The server's TOML file.")
 
 
 @click.command()
 @click.argument("target")
-@_config_option
+@config_option
 @json_option
 def backup(target: str, config_path: str, as_json: bool) -> None:
     """Copy the SQLite database, as of one moment, to the new file TARGET. The server may run.
@@ -56,7 +56,7 @@ def backup(target: str, config_path: str, as_json: bool) -> None:
 
 @click.command()
 @click.argument("source")
-@_config_option
+@config_option
 @json_option
 def restore(source: str, config_path: str, as_json: bool) -> None:
     """Put the backup SOURCE in the place of a SQLite database that is not there any more.
@@ -79,7 +79,7 @@ def restore(source: str, config_path: str, as_json: bool) -> None:
 
 
 @click.command()
-@_config_option
+@config_option
 @json_option
 def adopt(config_path: str, as_json: bool) -> None:
     """Make a database safe that was put back by other means: pg_restore, or the snapshot of a disk.
@@ -91,7 +91,6 @@ def adopt(config_path: str, as_json: bool) -> None:
     Example:
       wimse identity-server adopt --config /etc/wimse/identity-server.toml
     """
-    from wimse.cli.issuer_store import sqlite_path
     from wimse.stores.issuer import alone_with
 
     with _configured(config_path) as config, contextlib.ExitStack() as stack:
@@ -104,17 +103,10 @@ def adopt(config_path: str, as_json: bool) -> None:
 
 @contextlib.contextmanager
 def _configured(config_path: str) -> Iterator[ServerConfig]:
-    """The configuration; what is wrong in it is exit status 2, what goes wrong afterwards is 1."""
-    from wimse.errors import WimseError
-    from wimse.workload_api import load_config
-
-    with inputs.unusable("the configuration"):
-        config = load_config(config_path)
-    try:
+    """The configuration, for the server's user; errors as `configured`."""
+    with configured(config_path) as config:
         _check_user(config)
         yield config
-    except WimseError as error:
-        raise output.Failed(error.detail, error) from None
 
 
 def _check_user(config: ServerConfig) -> None:
@@ -123,7 +115,6 @@ def _check_user(config: ServerConfig) -> None:
     Raises:
         ConfigurationError: with what to do.
     """
-    from wimse.cli.issuer_store import sqlite_path
     from wimse.errors import ConfigurationError
 
     path = sqlite_path(config)
@@ -146,8 +137,6 @@ def _user_name(uid: int) -> str:
 
 
 def _sqlite_path(config: ServerConfig) -> Path:
-    from wimse.cli.issuer_store import sqlite_path
-
     path = sqlite_path(config)
     if path is None:
         without = "the configuration has no [store]: there is nothing to keep"
@@ -166,7 +155,6 @@ def _at(config: ServerConfig, path: Path) -> ServerConfig:
 
 def _adopted(config: ServerConfig) -> KeySet:
     """Adopt the database of a configuration, whose keys all open."""
-    from wimse.cli.issuer_store import configured_sealer, opened_store
     from wimse.errors import ConfigurationError
     from wimse.issuer.sealing import open_keys
     from wimse.stores.issuer import adopt_backup

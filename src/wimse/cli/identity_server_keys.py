@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from wimse.cli import inputs, output
+from wimse.cli import output
+from wimse.cli.issuer_store import config_option, configured, opened_store
 from wimse.cli.options import json_option
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from wimse.workload_api import ServerConfig
 
 __all__ = ["bundle", "key"]
-
-_config_option = click.option("--config", "config_path", metavar="F", required=True, help="The server's TOML file.")
 
 
 @click.group()
@@ -32,7 +31,7 @@ def key() -> None:
 
 
 @key.command("list")
-@_config_option
+@config_option
 @json_option
 def list_keys(config_path: str, as_json: bool) -> None:
     """List the signing keys: what each is for, and where it is in its life.
@@ -53,7 +52,7 @@ def list_keys(config_path: str, as_json: bool) -> None:
 
 @key.command()
 @click.argument("use", type=click.Choice(["wit", "jwt", "x509"]))
-@_config_option
+@config_option
 @json_option
 def rotate(use: str, config_path: str, as_json: bool) -> None:
     """Have the next key take over, as soon as it has been published for long enough. Nothing becomes invalid.
@@ -76,7 +75,7 @@ def rotate(use: str, config_path: str, as_json: bool) -> None:
 
 @key.command()
 @click.argument("kid")
-@_config_option
+@config_option
 @json_option
 def taint(kid: str, config_path: str, as_json: bool) -> None:
     """Let a key sign no more; it stays in the bundle until what it signed has ended. Workloads get new credentials.
@@ -93,7 +92,7 @@ def taint(kid: str, config_path: str, as_json: bool) -> None:
 
 @key.command()
 @click.argument("kid")
-@_config_option
+@config_option
 @json_option
 def revoke(kid: str, config_path: str, as_json: bool) -> None:
     """Take a key out of the bundle at once: whatever it signed is worth nothing. Workloads get new credentials.
@@ -114,7 +113,7 @@ def bundle() -> None:
 
 
 @bundle.command()
-@_config_option
+@config_option
 @click.option("--scheme", type=click.Choice(["spiffe", "wimse"]), help="Of the trust domain; by default of its WITs.")
 @json_option
 def show(config_path: str, scheme: str | None, as_json: bool) -> None:
@@ -142,18 +141,9 @@ def show(config_path: str, scheme: str | None, as_json: bool) -> None:
 
 @contextlib.contextmanager
 def _store(config_path: str) -> Iterator[tuple[ServerConfig, SQLIssuerStore]]:
-    """The store of a configuration; whatever goes wrong there is exit status 1, what is wrong in the file is 2."""
-    from wimse.cli.issuer_store import opened_store
-    from wimse.errors import WimseError
-    from wimse.workload_api import load_config
-
-    with inputs.unusable("the configuration"):
-        config = load_config(config_path)
-    try:
-        with opened_store(config) as store:
-            yield config, store
-    except WimseError as error:
-        raise output.Failed(error.detail, error) from None
+    """The store of a configuration; errors as `configured`."""
+    with configured(config_path) as config, opened_store(config) as store:
+        yield config, store
 
 
 def _change(config_path: str, change: Callable[[KeySet, int], KeySet]) -> tuple[ServerConfig, KeySet]:

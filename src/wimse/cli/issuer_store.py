@@ -10,16 +10,34 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wimse.errors import ConfigurationError
+import click
+
+from wimse.cli import inputs, output
+from wimse.errors import ConfigurationError, WimseError
 
 if TYPE_CHECKING:
     from wimse.issuer import KeyEncryptionKey, KeySealer, UpstreamAuthority
     from wimse.stores.issuer import KeyKeeper, SQLIssuerStore
     from wimse.workload_api import KeySourceConfig, ServerConfig
 
-__all__ = ["configured_sealer", "opened_keeper", "opened_store", "sqlite_path"]
+__all__ = ["config_option", "configured", "configured_sealer", "opened_keeper", "opened_store", "sqlite_path"]
 
 _MAX_FILE_BYTES = 65_536
+
+config_option = click.option("--config", "config_path", metavar="F", required=True, help="The server's TOML file.")
+
+
+@contextlib.contextmanager
+def configured(config_path: str) -> Iterator[ServerConfig]:
+    """The configuration; what is wrong in it is exit status 2, what goes wrong in the `with` is 1."""
+    from wimse.workload_api import load_config
+
+    with inputs.unusable("the configuration"):
+        config = load_config(config_path)
+    try:
+        yield config
+    except WimseError as error:
+        raise output.Failed(error.detail, error) from None
 
 
 @contextlib.contextmanager
@@ -140,6 +158,9 @@ def _private(path: Path, name: str) -> bytes:
 def _content(path: Path, name: str) -> bytes:
     try:
         with path.open("rb") as file:
-            return file.read(_MAX_FILE_BYTES)
+            data = file.read(_MAX_FILE_BYTES + 1)
     except OSError as error:
         raise ConfigurationError(f"{name} {path}: {error.strerror}") from None
+    if len(data) > _MAX_FILE_BYTES:  # the rest of a list of certificates would be missing, and nobody would know
+        raise ConfigurationError(f"{name} {path} is larger than {_MAX_FILE_BYTES} bytes")
+    return data

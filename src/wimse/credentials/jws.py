@@ -40,8 +40,8 @@ MAX_KEY_ID_BYTES: Final = 256
 # Headers that strangers write are kept too: bounded in number, and in size.
 _MAX_HEADERS: Final = 256
 _MAX_KEPT_CHARACTERS: Final = 512
-# WIT-SVID §2.3 and §3.2, JWT-SVID §2.1: these and no others.
 _write_json: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, sort_keys=True, allow_nan=False).encode
+# WIT-SVID §2.3 and §3.2, JWT-SVID §2.1: these and no others.
 SPIFFE_ALGORITHMS: Final[frozenset[Algorithm]] = frozenset(
     {RS256, RS384, RS512, ES256, ES384, ES512, PS256, PS384, PS512}
 )

@@ -100,8 +100,8 @@ class Authority:
         self._bundles = keys.bundles(wit_trust_domain.name, wit_trust_domain)
         self._own = _own_keys(keys)
         self._newest_issue = keys.newest_at
-        self._bound: dict[bytes, WorkloadIdentifier] = {}
-        self._bound_before: dict[bytes, WorkloadIdentifier] = {}
+        self._bound: dict[tuple[bytes, ...], WorkloadIdentifier] = {}
+        self._bound_before: dict[tuple[bytes, ...], WorkloadIdentifier] = {}
 
     @classmethod
     def create(
@@ -366,7 +366,7 @@ class Authority:
         self._bound[numbers] = subject
 
 
-def _own_keys(keys: SigningKeys) -> frozenset[bytes]:
+def _own_keys(keys: SigningKeys) -> frozenset[tuple[bytes, ...]]:
     public = [*keys.wit_keys, *keys.jwt_keys, *(each.key.public_key for each in keys.active.values())]
     return frozenset(each.numbers for each in public)
 

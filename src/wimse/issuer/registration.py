@@ -23,13 +23,21 @@ from wimse.issuer.entries import Entry, IssueTerms, Selector
 from wimse.issuer.settings import IssuerSettings
 from wimse.keys import Algorithm, algorithm_named
 
-__all__ = ["Hold", "Registration", "check_registration", "check_successor", "registered_path", "token_horizon"]
+__all__ = [
+    "LIFETIMES",
+    "Hold",
+    "Registration",
+    "check_registration",
+    "check_successor",
+    "registered_path",
+    "token_horizon",
+]
 
 MAX_DNS_NAMES: Final = 32
 MAX_FEDERATED_DOMAINS: Final = 64
 MAX_ENTRY_ID_BYTES: Final = 64
 _SHORTEST: Final = timedelta(seconds=2)
-_LIFETIMES: Final = ("wit_lifetime", "jwt_svid_lifetime", "x509_svid_lifetime")
+LIFETIMES: Final = ("wit_lifetime", "jwt_svid_lifetime", "x509_svid_lifetime")  # fields of settings and entries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +87,7 @@ class Registration:
         _ = self.entry  # checks path, selectors, hint and algorithm
         if "\0" in self.hint or not _encodable(self.hint):
             raise ConfigurationError("hint is not text that can be stored")
-        for name in _LIFETIMES:
+        for name in LIFETIMES:
             value: timedelta | None = getattr(self, name)
             if value is not None and (value < _SHORTEST or value.microseconds):
                 raise ConfigurationError(f"{name} must be at least 2 seconds, in whole seconds")
@@ -166,7 +174,7 @@ def check_registration(
         Refused: `entry_conflict` for an identity that is registered, or a hint that a caller of this entry could
             get twice (SPIFFE_Workload_API §7.2.1).
     """
-    for name in _LIFETIMES:
+    for name in LIFETIMES:
         value, most = getattr(record, name), getattr(settings, name)
         if value is not None and value > most:
             raise ConfigurationError(f"{name} is longer than that of the server, {most.total_seconds():.0f} seconds")

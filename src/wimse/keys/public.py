@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -150,17 +151,17 @@ class PublicKey:
     def thumbprint(self) -> str:
         """The JWK thumbprint with SHA-256, base64url (RFC 7638 §3, RFC 8037 §2)."""
         if not self._thumbprint:  # of numbers that never change
-            members = sorted({**self._type_members(), **self._public_members()}.items())
-            # Neither names nor base64url have a character that JSON escapes.
-            canonical = ",".join([f'"{name}":"{value}"' for name, value in members])
-            made = b64url_encode(hashlib.sha256(f"{{{canonical}}}".encode("ascii")).digest())
+            canonical = json.dumps(
+                {**self._type_members(), **self._public_members()}, sort_keys=True, separators=(",", ":")
+            )
+            made = b64url_encode(hashlib.sha256(canonical.encode("ascii")).digest())
             object.__setattr__(self, "_thumbprint", made)
         return self._thumbprint
 
     @property
-    def numbers(self) -> bytes:
-        """What tells the key from every other one, whatever it is for and is called."""
-        return b"".join(self._members)
+    def numbers(self) -> tuple[bytes, ...]:
+        """What tells the key from every other one of its type, whatever it is for and is called."""
+        return self._members
 
     def same_key(self, other: PublicKey) -> bool:
         """Whether both are the same numbers for the same algorithm, whatever they are called."""

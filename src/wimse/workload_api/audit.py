@@ -121,22 +121,11 @@ def _members(event: Event) -> dict[str, Any]:
         }
     if isinstance(event, KeysChanged):
         return {"event": "keys_changed", **dataclasses.asdict(event)}
-    if isinstance(event, EntryChanged | EntryChangeFailed):
-        change = event if isinstance(event, EntryChanged) else event.change
-        return {
-            **(
-                {"event": f"entry_{change.action}"}
-                if change is event
-                else {"event": "entry_change_failed", "action": change.action}
-            ),
-            "entry_id": change.entry_id,
-            "path": change.path,
-            "selectors": change.selectors,
-            "revision": change.revision,
-            "source": change.source,
-            "pid": change.pid,
-            "uid": change.uid,
-        }
+    if isinstance(event, EntryChangeFailed):
+        return {"event": "entry_change_failed", **dataclasses.asdict(event.change)}
+    if isinstance(event, EntryChanged):
+        members = dataclasses.asdict(event)
+        return {"event": f"entry_{members.pop('action')}", **members}
     return {
         "event": "refused",
         "method": event.method,

@@ -115,6 +115,12 @@ class Call:
             raise GRPCError(Status.UNAVAILABLE, "connection closed")
         return process
 
+    @property
+    def caller_ids(self) -> tuple[int, int | None]:
+        """Process and user that call, for a record; 0 and None when the connection is already gone."""
+        process = self._calls.caller
+        return (0, None) if process is None else (process.pid, process.uid)
+
     def values(self, name: str) -> list[str]:
         """The values of a header, which may be there several times."""
         return [value for each, value in self.headers if each == name]

@@ -217,11 +217,7 @@ class CallGate:
         return GRPCError(Status.INTERNAL, "internal error")
 
     def _tell_refusal(self, call: Call, status: Status, reason: Reason | None, detail: str) -> None:
-        try:
-            process = call.process
-            pid, uid = process.pid, process.uid
-        except GRPCError:
-            pid, uid = 0, None
+        pid, uid = call.caller_ids
         event = CallRefused(method=call.path, status=status.name, reason=reason, detail=detail, pid=pid, uid=uid)
         with contextlib.suppress(WimseError):  # a refusal that cannot be recorded is a refusal all the same
             self._state.tell(event)

@@ -16,7 +16,7 @@ import msgspec
 from wimse.credentials import TrustDomain
 from wimse.errors import ConfigurationError, Refused
 from wimse.issuer import IssuerSettings, Registration, Registrations
-from wimse.issuer.registration import check_registration
+from wimse.issuer.registration import LIFETIMES, check_registration
 from wimse.workload_api.address import DEFAULT_SOCKET, EndpointAddress, check_socket_path
 from wimse.workload_api.config_federation import BundleEndpointConfig, FederationConfig
 from wimse.workload_api.config_limits import LimitsConfig
@@ -25,12 +25,11 @@ from wimse.workload_api.config_sections import EncryptionConfig, KeysConfig, Sto
 from wimse.workload_api.entry_spec import EntryConfig, entry_problems
 from wimse.workload_api.monitoring import parse_listen_address
 from wimse.workload_api.settings import ServerSettings
-from wimse.workload_api.toml_documents import decode_toml
+from wimse.workload_api.toml_documents import decode_toml, read_bounded
 
 __all__ = ["EntryConfig", "Problem", "ServerConfig", "check_config", "load_config"]
 
 MAX_CONFIG_BYTES: Final = 4_194_304
-_LIFETIMES: Final = ("wit_lifetime", "jwt_svid_lifetime", "x509_svid_lifetime")
 
 
 class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -107,7 +106,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             ("trust_domain", self._check_trust_domain),
             ("socket", self.socket_path),
             ("socket_mode", functools.partial(LimitsConfig().settings, self.socket_mode)),
-            *((f"{name}_seconds", functools.partial(self._check_lifetime, name)) for name in _LIFETIMES),
+            *((f"{name}_seconds", functools.partial(self._check_lifetime, name)) for name in LIFETIMES),
             ("profiles", self._check_profiles),
             ("audit_log", self._check_audit),
             ("monitoring", self.monitoring_address),
@@ -328,16 +327,7 @@ def check_config(path: str | os.PathLike[str]) -> tuple[Problem, ...]:
 
 
 def _read(path: str | os.PathLike[str]) -> tuple[ServerConfig | None, list[Problem]]:
-    try:
-        with Path(path).open("rb") as file:
-            data = file.read(MAX_CONFIG_BYTES + 1)
-            status = os.fstat(file.fileno())
-    except OSError as error:
-        raise ConfigurationError(f"cannot read {os.fspath(path)}: {error.strerror}") from None
-    except ValueError:  # a NUL
-        raise ConfigurationError("the name of the configuration is not one that a file can have") from None
-    if len(data) > MAX_CONFIG_BYTES:
-        raise ConfigurationError(f"{os.fspath(path)} is larger than {MAX_CONFIG_BYTES} bytes")
+    data, status = read_bounded(Path(path), MAX_CONFIG_BYTES)
     config, text, problems = decode_toml(data, ServerConfig)
     found = [Problem(line, detail) for line, detail in problems]
     if stat.S_ISREG(status.st_mode) and status.st_mode & stat.S_IWOTH:  # it says who gets which identity

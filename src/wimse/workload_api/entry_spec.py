@@ -11,11 +11,11 @@ import msgspec
 from wimse.credentials import TrustDomain
 from wimse.errors import ConfigurationError
 from wimse.issuer import Registration, Selector, registered_path
+from wimse.issuer.registration import LIFETIMES
 
 __all__ = ["TEMPLATE_PATH", "EntryConfig", "EntrySpec", "entry_problems", "members_of"]
 
 TEMPLATE_PATH: Final = "/bin/{exe}/gid/{gid}/pid/{pid}/uid/{uid}"
-_LIFETIMES: Final = ("wit_lifetime", "jwt_svid_lifetime", "x509_svid_lifetime")
 _PLAIN: Final = ("entry_id", "path", "hint", "dns_names", "federates_with", "expires_at", "key_algorithm")
 
 
@@ -55,7 +55,7 @@ class EntrySpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             ConfigurationError: for an identity of another trust domain, a selector that is none, or a value that is
                 out of its bounds.
         """
-        lifetimes: dict[str, Any] = {name: _lifetime(name, getattr(self, f"{name}_seconds")) for name in _LIFETIMES}
+        lifetimes: dict[str, Any] = {name: _lifetime(name, getattr(self, f"{name}_seconds")) for name in LIFETIMES}
         return Registration(
             entry_id=self.entry_id,
             path=registered_path(self.path, trust_domain),
@@ -99,7 +99,7 @@ def members_of(record: Registration) -> dict[str, Any]:
     """What a record says, as members of an `EntrySpec`."""
     return {
         **{name: getattr(record, name) for name in _PLAIN},
-        **{f"{name}_seconds": _seconds(getattr(record, name)) for name in _LIFETIMES},
+        **{f"{name}_seconds": _seconds(getattr(record, name)) for name in LIFETIMES},
         "selectors": tuple(map(str, record.selectors)),
     }
 

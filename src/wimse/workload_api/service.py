@@ -83,17 +83,16 @@ class _Issuing:
             self._state.issuer_fails = True
             raise
         self._state.issuer_fails = False
-        if self._state.observed:
-            self._state.tell(
-                Issued(
-                    credential=credential,
-                    subject=str(subject),
-                    issued_at=issued.issued_at,
-                    expires_at=issued.expires_at,
-                    token_id=token_id,
-                    caller=caller,
-                )
+        self._state.tell(
+            Issued(
+                credential=credential,
+                subject=str(subject),
+                issued_at=issued.issued_at,
+                expires_at=issued.expires_at,
+                token_id=token_id,
+                caller=caller,
             )
+        )
         if not self._state.recorded:
             number = f", jti {token_id}" if token_id else ""
             log.info("%s is issued to %s until %d%s", _NAMES[credential], subject, issued.expires_at, number)

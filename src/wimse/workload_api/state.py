@@ -187,11 +187,6 @@ class ServedState:
             return False
         return True
 
-    @property
-    def observed(self) -> bool:
-        """Whether anybody is told of events."""
-        return bool(self._observers)
-
     def tell(self, event: Event) -> None:
         """Hand an event to every observer.
 

@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
+from pathlib import Path
 from typing import Final, TypeVar
 
 import msgspec
 
+from wimse.errors import ConfigurationError
 from wimse.workload_api.config_lines import line_of
 
-__all__ = ["decode_toml"]
+__all__ = ["decode_toml", "read_bounded"]
 
 _TOML_LINE: Final = re.compile(r"\(at line (\d+), column \d+\)")
 _Kind = TypeVar("_Kind")
+
+
+def read_bounded(path: Path, max_bytes: int) -> tuple[bytes, os.stat_result]:
+    """Read a file, and say whose it is.
+
+    Raises:
+        ConfigurationError: when it cannot be read, or is larger.
+    """
+    try:
+        with path.open("rb") as file:
+            data, status = file.read(max_bytes + 1), os.fstat(file.fileno())
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {path}: {error.strerror}") from None
+    except ValueError:  # a NUL
+        raise ConfigurationError("the name is not one that a file can have") from None
+    if len(data) > max_bytes:
+        raise ConfigurationError(f"{path} is larger than {max_bytes} bytes")
+    return data, status
 
 
 def decode_toml(data: bytes, kind: type[_Kind]) -> tuple[_Kind | None, str, list[tuple[int, str]]]:

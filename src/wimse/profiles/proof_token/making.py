@@ -56,8 +56,8 @@ def make_proof(
         raise ConfigurationError(f"revision {revision.name} binds no access token")
     claims: dict[str, object] = {
         "aud": audience,
-        # The proof does not outlive the credential that it proves.
         "iat": now,  # not asked for, and good for a replay store that has just begun to remember
+        # The proof does not outlive the credential that it proves.
         "exp": min(now + int(settings.lifetime.total_seconds()), credential.expires_at),
         "jti": token_id,
         "wth": token_hash(credential.wit),

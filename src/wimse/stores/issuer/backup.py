@@ -7,16 +7,14 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Final
 
 from wimse.errors import ConfigurationError, Reason, Unavailable
 from wimse.issuer import KeySet
 from wimse.issuer.rotation import check_clock, restored
 from wimse.issuer.store import IssuerStore
+from wimse.stores.issuer.changing import SETBACK_SECONDS
 from wimse.stores.issuer.database import check_private_file
 from wimse.stores.issuer.in_use import alone_with
-
-_SETBACK_SECONDS: Final = 60
 
 __all__ = ["adopt_backup", "back_up_sqlite", "restore_sqlite"]
 
@@ -73,7 +71,7 @@ def adopt_backup(store: IssuerStore, *, now: int) -> KeySet:
             `IssuerStore.replace_keys`.
     """
     state = store.load()
-    check_clock(state.clock_at, now=now, clock_setback=_SETBACK_SECONDS)
+    check_clock(state.clock_at, now=now, clock_setback=SETBACK_SECONDS)
     if not state.keys.keys:
         return state.keys
     after = restored(state.keys, now=now)

@@ -13,10 +13,10 @@ from wimse.issuer.keyset import KeySet
 from wimse.issuer.rotation import check_clock
 from wimse.issuer.store import IssuerStore
 
-__all__ = ["change_keys"]
+__all__ = ["SETBACK_SECONDS", "change_keys"]
 
 _MAX_ATTEMPTS: Final = 20
-_SETBACK_SECONDS: Final = 60
+SETBACK_SECONDS: Final = 60  # as `IssuerSettings.clock_setback` by default: what an operator does has no settings
 
 
 def change_keys(store: IssuerStore, change: Callable[[KeySet], KeySet], *, now: int) -> KeySet:
@@ -37,7 +37,7 @@ def change_keys(store: IssuerStore, change: Callable[[KeySet], KeySet], *, now: 
     """
     for _ in range(_MAX_ATTEMPTS):
         state = store.load()
-        check_clock(state.clock_at, now=now, clock_setback=_SETBACK_SECONDS)
+        check_clock(state.clock_at, now=now, clock_setback=SETBACK_SECONDS)
         after = change(state.keys)
         try:
             store.replace_keys(state.keys, after, now=now)

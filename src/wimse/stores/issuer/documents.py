@@ -9,12 +9,12 @@ from typing import Any
 
 from wimse.errors import ConfigurationError, Reason, Refused, Unavailable
 from wimse.issuer import KeyRecord, KeyState, KeyUse, Registration, Selector
+from wimse.issuer.registration import LIFETIMES
 from wimse.keys import PublicKey
 
 __all__ = ["read_entry", "read_key", "read_selectors", "write_entry", "write_key", "write_selectors"]
 
 _PLAIN_OF_KEY = ("not_before", "not_after", "max_token_seconds", "prepared_at", "due_at", "retired_at", "tainted")
-_LIFETIMES = ("wit_lifetime", "jwt_svid_lifetime", "x509_svid_lifetime")
 _PLAIN_OF_ENTRY = ("entry_id", "path", "hint", "expires_at", "key_algorithm", "created_at", "updated_at", "revision")
 
 
@@ -54,7 +54,7 @@ def read_key(kid: str, use: str, state: str, document: str, sealed: object) -> K
 
 def write_entry(entry: Registration) -> str:
     """All of an entry."""
-    lifetimes = {name: getattr(entry, name) for name in _LIFETIMES}
+    lifetimes = {name: getattr(entry, name) for name in LIFETIMES}
     return _json(
         {
             **{name: getattr(entry, name) for name in _PLAIN_OF_ENTRY},
@@ -76,7 +76,7 @@ def read_entry(document: str) -> Registration:
         members: dict[str, Any] = json.loads(document)
         federated = members["federates_with"]
         lifetimes: dict[str, Any] = {
-            name: None if members[name] is None else timedelta(seconds=members[name]) for name in _LIFETIMES
+            name: None if members[name] is None else timedelta(seconds=members[name]) for name in LIFETIMES
         }
         return Registration(
             **{name: members[name] for name in _PLAIN_OF_ENTRY},

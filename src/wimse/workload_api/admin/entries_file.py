@@ -37,7 +37,7 @@ from wimse.workload_api.admin.settings import AdminSettings
 from wimse.workload_api.config_lines import line_of
 from wimse.workload_api.entry_spec import TEMPLATE_PATH, EntrySpec, entry_problems
 from wimse.workload_api.events import Observer
-from wimse.workload_api.toml_documents import decode_toml
+from wimse.workload_api.toml_documents import decode_toml, read_bounded
 
 __all__ = ["DeclaredEntries", "EntriesFile", "parse_entries", "read_entries"]
 
@@ -93,7 +93,7 @@ def read_entries(path: str | os.PathLike[str], trust_domain: TrustDomain) -> Dec
     Raises:
         ConfigurationError: when it cannot be read, is larger than 8 MiB, or as `parse_entries`.
     """
-    return parse_entries(_read(Path(path)), trust_domain, os.fspath(path))
+    return parse_entries(read_bounded(Path(path), MAX_ENTRIES_FILE_BYTES)[0], trust_domain, os.fspath(path))
 
 
 def _problems(file: _File, trust_domain: TrustDomain) -> Iterator[tuple[tuple[str | int, ...], str]]:
@@ -102,19 +102,6 @@ def _problems(file: _File, trust_domain: TrustDomain) -> Iterator[tuple[tuple[st
         return
     for place, why in entry_problems(file.entries, trust_domain, templates=True):
         yield ("entries", place), why
-
-
-def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_ENTRIES_FILE_BYTES + 1)
-    except OSError as error:
-        raise ConfigurationError(f"cannot read {path}: {error.strerror}") from None
-    except ValueError:  # a NUL
-        raise ConfigurationError("the name is not one that a file can have") from None
-    if len(data) > MAX_ENTRIES_FILE_BYTES:
-        raise ConfigurationError(f"{path} is larger than {MAX_ENTRIES_FILE_BYTES} bytes")
-    return data
 
 
 def _check_writers(path: Path) -> None:
@@ -216,7 +203,7 @@ class EntriesFile:
 
     def _read_if_changed(self) -> DeclaredEntries | None:
         _check_writers(self._path)
-        data = _read(self._path)
+        data, _ = read_bounded(self._path, MAX_ENTRIES_FILE_BYTES)
         if data == self._content:
             if self.problem:  # the same content is as wrong as before
                 return self._checked(data)

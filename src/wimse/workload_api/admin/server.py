@@ -162,11 +162,7 @@ class AdminServer:
         return GRPCError(Status.INTERNAL, "internal error")
 
     def _tell(self, name: str, call: Call, status: Status, reason: Reason | None, detail: str) -> None:
-        try:
-            process = call.process
-            pid, uid = process.pid, process.uid
-        except GRPCError:
-            pid, uid = 0, None
+        pid, uid = call.caller_ids
         log.info("%s of process %d is refused: %s", name, pid, detail)
         event = CallRefused(method=call.path, status=status.name, reason=reason, detail=detail, pid=pid, uid=uid)
         for observer in self._observers:

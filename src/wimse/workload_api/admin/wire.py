@@ -43,7 +43,7 @@ class JSONCodec(CodecBase):
 
 
 class StrictType:
-    """A type of message with the one method that `transport.receive` needs."""
+    """A type of message with the one method that a `Method` needs of its requests."""
 
     def __init__(self, kind: type[msgspec.Struct]) -> None:
         """Read messages of this type."""
