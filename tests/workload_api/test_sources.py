@@ -292,6 +292,37 @@ with BlockingWorkloadAPISource({socket!r}) as source:
     assert asyncio.run(run()) == 0
 
 
+async def test_connection_that_is_lost_as_a_call_begins_cannot_be_reached(path: Path) -> None:
+    """CL-06: whatever the library raises then; the next call connects anew."""
+    async with serving(path), WorkloadAPIClient(f"unix://{path}") as client:
+        assert (await client.fetch_jwt_svids(["a"])).svids
+        protocol: Any = client._open_channel()._protocol
+        protocol.processor.connection.close()
+        with pytest.raises(Unavailable, match="FetchWITSVID: the identity server cannot be reached"):
+            await anext(aiter(client.watch_wit_svids()))
+        await asyncio.sleep(0)  # in which the channel hears of it
+        assert (await client.fetch_jwt_svids(["a"])).svids
+
+
+async def test_fault_in_a_stream_does_not_end_the_source(
+    path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CL-06: whatever it was, the next attempt comes."""
+    source = WorkloadAPISource(f"unix://{path}")
+    watch, faults = source._client.watch_wit_svids, [RuntimeError("secret")]
+
+    def faulty(*arguments: Any) -> Any:
+        if faults:
+            raise faults.pop()
+        return watch(*arguments)
+
+    monkeypatch.setattr(source._client, "watch_wit_svids", faulty)  # as the library might, one day
+    async with serving(path), source:
+        assert source.snapshot().credential.wit
+    assert "FetchWITSVID: a fault (RuntimeError)" in caplog.text
+    assert "secret" not in caplog.text
+
+
 async def test_agent_without_wits_is_told_in_one_sentence(path: Path) -> None:
     """CL-02: SPIRE's agent answers Unimplemented for the WIT-SVID profile, and serves the other two."""
     script = Script()

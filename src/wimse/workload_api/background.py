@@ -225,6 +225,9 @@ class BackgroundSource(ABC, Generic[_Snapshot]):
                 self._failed(name, error, take)
                 if _is_final(error):
                     return
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next attempt has to come
+                fault = f"{name}: a fault ({type(error).__name__})"
+                self._report(name, Unavailable(Reason.ISSUER_UNAVAILABLE, fault))
             if time.monotonic() - opened_at > _STEADY_SECONDS:
                 pace.reset()
             await pace.wait(self._reached)

@@ -21,13 +21,12 @@ from typing import Any, Self
 from google.protobuf.message import DecodeError, Message
 from grpclib.client import Channel, UnaryStreamMethod, UnaryUnaryMethod
 from grpclib.const import Status
-from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
-from h2.exceptions import H2Error
+from grpclib.exceptions import GRPCError, ProtocolError
 
 from wimse.errors import ConfigurationError, Reason, ReasonClass, Refused, Unavailable, WimseError
 from wimse.workload_api.address import EndpointAddress, default_socket
 from wimse.workload_api.calls import SECURITY_HEADER
-from wimse.workload_api.connections import Connection
+from wimse.workload_api.connections import LOST, Connection
 from wimse.workload_api.proto import workload_pb2 as pb
 from wimse.workload_api.settings import SourceSettings
 
@@ -200,7 +199,7 @@ def _translated(name: str) -> Iterator[None]:
         raise _from_status(name, error) from None
     except TimeoutError:
         raise Unavailable(Reason.ISSUER_UNAVAILABLE, f"{name}: the identity server does not answer") from None
-    except (OSError, StreamTerminatedError, H2Error):
+    except LOST:
         raise Unavailable(Reason.ISSUER_UNAVAILABLE, f"{name}: the identity server cannot be reached") from None
     except (DecodeError, AssertionError, NotImplementedError, ProtocolError):
         raise Unavailable(Reason.ISSUER_UNAVAILABLE, f"{name}: the identity server's answer is malformed") from None

@@ -12,11 +12,17 @@ from asyncio import BaseTransport
 from typing import Final, TypeAlias
 
 from grpclib.client import Channel
+from grpclib.exceptions import StreamTerminatedError
 from grpclib.protocol import H2Protocol
+from h2.exceptions import H2Error
 
 from wimse.workload_api.address import EndpointAddress
 
-__all__ = ["Connection"]
+__all__ = ["LOST", "Connection"]
+
+# What a call raises whose connection cannot be made or is lost. The last is grpclib's way to say that it was lost while
+# the call began: it takes the transport out of the connection (`Connection.close`).
+LOST: Final = (OSError, StreamTerminatedError, H2Error, AttributeError)
 
 
 _Key: TypeAlias = tuple[asyncio.AbstractEventLoop, EndpointAddress, object]

@@ -15,8 +15,7 @@ from typing import Any, Final, Self, TypeVar
 
 import msgspec
 from grpclib.client import Channel, UnaryUnaryMethod
-from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
-from h2.exceptions import H2Error
+from grpclib.exceptions import GRPCError, ProtocolError
 
 from wimse.credentials import TrustDomain
 from wimse.errors import Reason, Unavailable
@@ -33,6 +32,7 @@ from wimse.workload_api.admin.documents import (
     UpdateEntry,
 )
 from wimse.workload_api.admin.wire import SERVICE, JSONCodec, error_of
+from wimse.workload_api.connections import LOST
 
 __all__ = ["DEFAULT_ADMIN_SOCKET", "AdminClient", "BlockingAdminClient", "EntryListing"]
 
@@ -152,7 +152,7 @@ class AdminClient:
             raise error_of(error.status, error.message) from None
         except TimeoutError:
             raise Unavailable(Reason.ISSUER_UNAVAILABLE, "the admin socket does not answer") from None
-        except (OSError, StreamTerminatedError, H2Error):
+        except LOST:
             raise Unavailable(Reason.ISSUER_UNAVAILABLE, f"no server answers on {self._path}") from None
         except (msgspec.DecodeError, AssertionError, NotImplementedError, ProtocolError):
             raise Unavailable(Reason.ISSUER_UNAVAILABLE, "the answer of the admin socket is malformed") from None
